@@ -1,0 +1,1 @@
+"""vecferry moves collections between vector databases and proves that they arrived."""
