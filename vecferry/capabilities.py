@@ -1,0 +1,113 @@
+"""What a store can hold and how it behaves, as data that the planner reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vecferry.model import DType, IdKind, Metric, VectorKind
+
+__all__ = ["Capabilities", "FloatText", "PayloadSupport", "PayloadType", "VectorSupport"]
+
+
+class FloatText(StrEnum):
+    """How a store keeps the floats of a payload.
+
+    `EXACT`: bit for bit. `ONE_PASS`, `TWO_PASSES`: it parses decimal text inexactly, once or twice;
+    `vecferry.mapping.floats` predicts the result to the bit.
+    """
+
+    EXACT = "exact"
+    ONE_PASS = "one inexact decimal pass"
+    TWO_PASSES = "two inexact decimal passes"
+
+
+class PayloadType(StrEnum):
+    """Types of one payload value. Lists are told apart by what they hold."""
+
+    NULL = "null"
+    BOOL = "bool"
+    INTEGER = "integer"
+    FLOAT = "float"
+    STRING = "string"
+    OBJECT = "object"
+    EMPTY_LIST = "empty list"
+    STRING_LIST = "list of strings"
+    INTEGER_LIST = "list of integers"
+    FLOAT_LIST = "list of floats"
+    BOOL_LIST = "list of bools"
+    MIXED_LIST = "list of mixed types"
+    SPECIAL = "value that JSON cannot say"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSupport:
+    """Vectors that a store can hold.
+
+    `normalises`: metrics under which it stores unit vectors. `missing`: a record may lack a vector.
+    `distorts`: metrics under which a stored vector comes back changed by rounding.
+    """
+
+    kinds: frozenset[VectorKind] = frozenset({VectorKind.DENSE})
+    dtypes: frozenset[DType] = frozenset({DType.FLOAT32})
+    metrics: frozenset[Metric] = frozenset()
+    max_dimension: int | None = None
+    named: bool = False
+    missing: bool = False
+    nonfinite: bool = False
+    normalises: frozenset[Metric] = frozenset()
+    distorts: frozenset[Metric] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSupport:
+    """Payload values that a store keeps as they are; anything else goes into a side field as JSON text.
+
+    `negative_zero`: -0.0 stays. `max_depth`: nested objects and lists, 1 for scalars' own object.
+    `reserved_prefixes`: top-level keys may not start so (`""` alone forbids nothing);
+    `empty_key`: the key `""` is taken. `text`: JSON text is stored as it is, any value with it.
+    """
+
+    types: frozenset[PayloadType] = frozenset(PayloadType)
+    integer_min: int | None = None
+    integer_max: int | None = None
+    float_text: FloatText = FloatText.EXACT
+    negative_zero: bool = True
+    max_depth: int | None = None
+    empty_key: bool = True
+    reserved_keys: frozenset[str] = frozenset()
+    reserved_prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Everything that the planner, the runner and the reports need to know of a store.
+
+    `stores_metric`: the collection itself records its metric.
+    `document`: a document is a field of its own. `max_id_bytes`: UTF-8 length of string ids.
+    `one_process`: only one process may have it open, so process, Dask and Ray runners are refused.
+    `parallel_reads`, `parallel_writes`: how many slices at once bring a gain and are safe.
+    `cheap_vectors`: reading vectors costs little more than reading ids (files, embedded stores).
+    `returns_same_bits`: a read after reopening gives the bits that a read gave before.
+    `touched_on_open`: what the engine itself changes when it is opened, in words.
+    `takes_writes`: it can be a target.
+    """
+
+    store: str
+    engine: str
+    id_kinds: frozenset[IdKind]
+    vectors: VectorSupport = field(default_factory=VectorSupport)
+    payload: PayloadSupport = field(default_factory=PayloadSupport)
+    document: bool = False
+    stores_metric: bool = True
+    max_id_bytes: int | None = None
+    one_process: bool = False
+    parallel_reads: int = 1
+    parallel_writes: int = 1
+    max_batch_rows: int = 1000
+    max_batch_bytes: int = 8 << 20
+    cheap_vectors: bool = False
+    returns_same_bits: bool = True
+    takes_writes: bool = True
+    aliases: bool = False
+    touched_on_open: str = ""

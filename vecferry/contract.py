@@ -1,0 +1,145 @@
+"""What a store must do to be a source or a target.
+
+Few required methods; the rest has a default built on them. Words: a *collection* is a named set of
+*records* (id, vectors, document, payload) with one schema; a *slice* is a stored description of some
+of them. Records travel as the Arrow batches of `vecferry.batch`, raw as stored: ids of the store's own
+kind, encodings of a mapping not undone (`CollectionSchema.mark` says what they are).
+
+Errors that every method may raise: `RetryLater` for faults that may pass (the caller retries, a store
+never does), `StoreRefused` when the store says no, `NotFound` when the collection is gone,
+`BadRecord` naming the store and the id or line when one record cannot be read or written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Self
+
+import pyarrow as pa
+
+from vecferry.capabilities import Capabilities
+from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
+
+__all__ = ["Reader", "Source", "Target"]
+
+
+class Reader(StrEnum):
+    """Which path a store reads by: its fastest, or the public slow path that proves what others would see."""
+
+    FAST = "fast"
+    PUBLIC = "public"
+
+
+class Source(ABC):
+    """A collection that can be read. Opening one never creates or changes it.
+
+    `url` names the store in messages, without secrets.
+    Instances are safe to use from `capabilities().parallel_reads` threads at once.
+    """
+
+    url: str
+
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this store can hold, as probed from the live engine where it varies."""
+
+    @abstractmethod
+    def describe(self) -> CollectionSchema:
+        """The collection's schema as the store says it: true metric, dimension, mark."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """The exact number of records."""
+
+    @abstractmethod
+    def slices(self, n: int) -> list[Slice]:
+        """About `n` (at least 1) disjoint slices that cover every id that could exist, numbered from 0.
+
+        They are fixed: reading slice 3 next week reads the same range of ids, whatever was written since.
+        A file store's slices are row or byte ranges of the file as it was (a changed file is BadRecord or DataDiffer).
+        """
+
+    @abstractmethod
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        """The records of one slice, each once, in batches of at most `batch_rows` rows.
+
+        `columns` are the parts wanted (ids always come). Every batch has the same Arrow schema, that of
+        `batch.arrow_schema(describe().vectors, columns)`. No batch for an empty slice.
+        """
+
+    @abstractmethod
+    def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
+        """What is true now of these ids (`batch.ids_batch`): present rows only, in any order.
+
+        Ids of a kind that the store cannot hold are absent, not an error.
+        """
+
+    def fingerprint(self) -> str:
+        """A text that changes when files that are read directly change (`""` for stores without files)."""
+        return ""
+
+    def close(self) -> None:
+        """Give back handles and connections. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Target(Source):
+    """A collection that can be written. Opening one neither creates nor needs it.
+
+    Reading one that is absent is NotFound.
+    """
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the collection (or file) is there."""
+
+    @abstractmethod
+    def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
+        """Create the collection with `schema` (dimension and metric known) and store `mark` with it.
+
+        Raises TargetNotEmpty when something of that name exists. Nothing is left behind on failure.
+        """
+
+    @abstractmethod
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Upsert records, each replaced whole (no key of an earlier version stays); returns once they are applied.
+
+        Idempotent. Within one batch ids are distinct. After an error anything between nothing and all may be stored.
+        The batch may be of any size: the store cuts it by its own limits.
+        """
+
+    @abstractmethod
+    def delete(self, ids: pa.RecordBatch) -> None:
+        """Remove these ids; absent ones are ignored."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Remove the collection, its mark and whatever a broken load left. Absent: nothing happens."""
+
+    def begin_load(self) -> None:
+        """Prepare for many writes: indexing off, or a staging area. Idempotent, also after a crash."""
+
+    def finish_load(self) -> None:
+        """Make the load whole: indexing on and waited for, or staged files renamed into place. Idempotent."""
+
+    @contextlib.contextmanager
+    def bulk_load(self) -> Iterator[Self]:
+        """`begin_load` and, unless an error leaves the block, `finish_load`."""
+        self.begin_load()
+        yield self
+        self.finish_load()
+
+
+def fields_by_name(schema: CollectionSchema) -> dict[str, VectorField]:
+    """A schema's vectors by name."""
+    return {field.name: field for field in schema.vectors}

@@ -1,0 +1,139 @@
+"""The table of stores: scheme -> where its code is, and which extra brings its driver. Imported on use."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from vecferry.address import Address
+from vecferry.contract import Reader, Source, Target
+from vecferry.errors import BadOption, MissingExtra
+
+__all__ = ["STORES", "StoreEntry", "entry", "open_source", "open_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """One URL scheme: the module that opens it (`open_source`, `open_target`), its forms, its extra.
+
+    `kind` groups the schemes of one engine: collections of one kind may share an alias or a server.
+    """
+
+    scheme: str
+    module: str
+    forms: tuple[str, ...]
+    summary: str
+    extra: str | None = None
+    kind: str = ""
+
+
+STORES: dict[str, StoreEntry] = {
+    item.scheme: item
+    for item in (
+        StoreEntry("memory", "vecferry.stores.memory", ("memory:///COLLECTION",), "in this process, for tests"),
+        StoreEntry(
+            "numpy",
+            "vecferry.stores.numpy_files",
+            ("numpy:///DIR", "numpy:///DIR/vectors.npy", "numpy:///DIR/vectors.npz"),
+            "a tree of .npy files with .json sidecars, or one 2-D array with a JSONL beside it",
+        ),
+        StoreEntry(
+            "jsonl",
+            "vecferry.stores.jsonl",
+            ("jsonl:///FILE.jsonl",),
+            "points by line, Qdrant scroll dumps, Chroma's column form",
+        ),
+        StoreEntry(
+            "qdrant+edge",
+            "vecferry.stores.qdrant.edge",
+            ("qdrant+edge:///DIR/COLLECTION",),
+            "Qdrant's engine in this process, one folder a collection",
+            "qdrant",
+            "qdrant",
+        ),
+        StoreEntry(
+            "qdrant",
+            "vecferry.stores.qdrant.server",
+            ("qdrant://HOST:6334/COLLECTION", "qdrant://HOST:6333/COLLECTION?wire=rest"),
+            "a Qdrant server",
+            "qdrant",
+            "qdrant",
+        ),
+        StoreEntry(
+            "qdrants",
+            "vecferry.stores.qdrant.server",
+            ("qdrants://HOST:6334/COLLECTION",),
+            "a Qdrant server or cloud behind TLS",
+            "qdrant",
+            "qdrant",
+        ),
+        StoreEntry(
+            "chroma+path",
+            "vecferry.stores.chroma.local",
+            ("chroma+path:///DIR/COLLECTION",),
+            "a Chroma folder; as a source it is read directly and never changed",
+            "chroma",
+            "chroma",
+        ),
+        StoreEntry(
+            "chroma",
+            "vecferry.stores.chroma.server",
+            ("chroma://HOST:8000/COLLECTION", "chroma://HOST:8000/COLLECTION?tenant=T&database=D"),
+            "a Chroma server",
+            "chroma",
+            "chroma",
+        ),
+        StoreEntry(
+            "chromas",
+            "vecferry.stores.chroma.server",
+            ("chromas://HOST/COLLECTION?tenant=T&database=D",),
+            "a Chroma server or Chroma Cloud behind TLS",
+            "chroma",
+            "chroma",
+        ),
+        StoreEntry(
+            "archive",
+            "vecferry.archive.as_store",
+            ("archive:///DIR/COLLECTION",),
+            "an archive that vecferry wrote, read as a store",
+        ),
+    )
+}
+
+
+class _StoreModule(Protocol):
+    def open_source(self, address: Address, reader: Reader) -> Source: ...
+
+    def open_target(self, address: Address, reader: Reader) -> Target: ...
+
+
+def entry(scheme: str) -> StoreEntry:
+    """The store of a scheme. Raises BadOption for one that is not in the table."""
+    found = STORES.get(scheme)
+    if found is None:
+        known = ", ".join(f"{name}://" for name in STORES)
+        raise BadOption(f"no store has the scheme {scheme}://", advice=f"known are {known}")
+    return found
+
+
+def open_source(address: Address, reader: Reader = Reader.FAST) -> Source:
+    """Open a collection for reading. Raises MissingExtra when its driver is not installed."""
+    return _load(entry(address.scheme)).open_source(address, reader)
+
+
+def open_target(address: Address, reader: Reader = Reader.FAST) -> Target:
+    """Open a collection for writing. Raises MissingExtra when its driver is not installed."""
+    return _load(entry(address.scheme)).open_target(address, reader)
+
+
+def _load(store: StoreEntry) -> _StoreModule:
+    try:
+        return cast(_StoreModule, importlib.import_module(store.module))
+    except ModuleNotFoundError as error:
+        if store.extra is None or (error.name or "").startswith("vecferry"):
+            raise
+        raise MissingExtra(
+            f"{store.scheme}:// needs the package {error.name}, which is not installed",
+            advice=f"pip install 'vecferry[{store.extra}]'",
+        ) from error
