@@ -1,0 +1,130 @@
+"""What a user asks for, as pydantic models: a migration file and the command line's flags give the same ones.
+
+Secrets are named by reference and resolved where a store is opened; they are never part of a model's dump.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vecferry import address
+from vecferry.address import Address
+from vecferry.errors import BadOption, NotFound
+from vecferry.model import Metric
+
+__all__ = ["Approve", "MigrationConfig", "SecretRef", "StoreConfig", "home", "load_config"]
+
+Approve = Literal["ask", "auto"]
+
+
+def home() -> Path:
+    """The folder for the ledger and archives that no option places elsewhere: `VECFERRY_HOME` or `~/.vecferry`."""
+    return Path(os.environ.get("VECFERRY_HOME") or Path.home() / ".vecferry")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretRef(_Strict):
+    """Where a secret is found: exactly one of an environment variable or a file (whose last newline is cut)."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    def resolve(self) -> str:
+        """The secret itself. Raises BadOption when it is not there."""
+        if self.env is not None:
+            value = os.environ.get(self.env)
+            if value is None:
+                raise BadOption(f"the environment variable {self.env} is not set", advice=f"export {self.env}=...")
+            return value
+        if self.file is None:
+            raise BadOption("a secret names neither env nor file", advice="write {env: NAME} or {file: PATH}")
+        try:
+            return self.file.read_text().rstrip("\n")
+        except OSError as error:
+            raise BadOption(f"the secret's file {self.file} cannot be read: {error.strerror}") from error
+
+
+def _from_url(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+class StoreConfig(_Strict):
+    """A collection's place: a URL and, by reference, what opens it. A plain text is taken as the URL."""
+
+    url: str
+    api_key: SecretRef | None = None
+    token: SecretRef | None = None
+    basic: SecretRef | None = None
+
+    def address(self) -> Address:
+        """The parsed URL with its secrets resolved."""
+        named = {"api_key": self.api_key, "token": self.token, "basic": self.basic}
+        return address.parse(self.url, {name: ref.resolve() for name, ref in named.items() if ref is not None})
+
+    def public(self) -> Address:
+        """The parsed URL without secrets, for messages and comparisons."""
+        return address.parse(self.url)
+
+
+StoreField = Annotated[StoreConfig, BeforeValidator(_from_url)]
+
+
+class MigrationConfig(_Strict):
+    """One migration of one collection.
+
+    `archive` is the folder that holds the Parquet archive (default: below `VECFERRY_HOME`).
+    `route` is the logical name that applications ask for (default: the source collection's name).
+    `limit` moves only the first rows, as a trial that is never switched.
+    `consent` lists, by their names in the plan, the losses that are agreed to.
+    """
+
+    source: StoreField
+    target: StoreField
+    archive: Path | None = None
+    route: str | None = None
+    document_field: str = "text"
+    id_field: str = "vecferry_id"
+    side_field: str = "vecferry_payload"
+    metric: Metric | None = None
+    consent: frozenset[str] = frozenset()
+    limit: int | None = Field(default=None, ge=1)
+    slice_rows: int = Field(default=100_000, ge=1)
+    batch_rows: int = Field(default=1000, ge=1, le=100_000)
+    workers: int = Field(default=2, ge=1, le=64)
+    max_rows_per_s: float | None = Field(default=None, gt=0)
+    retry_budget_s: float = Field(default=120.0, ge=0)
+    approve: Approve = "ask"
+    approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
+
+
+def load_config(path: Path, overrides: dict[str, Any] | None = None) -> MigrationConfig:
+    """A migration file (YAML or JSON) with `overrides` on top. Raises NotFound or BadOption, naming the field."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise NotFound(f"the migration file {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise BadOption(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadOption(f"{path} holds no migration", advice="start with `source:` and `target:`")
+    return make_config(content | (overrides or {}), where=str(path))
+
+
+def make_config(content: dict[str, Any], where: str = "the options") -> MigrationConfig:
+    """A checked configuration. Raises BadOption that names the first wrong field."""
+    try:
+        return MigrationConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise BadOption(
+            f"{where}: {field}: {first['msg']}", advice="`vecferry migrate --help` lists the options"
+        ) from error
