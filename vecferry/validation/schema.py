@@ -1,0 +1,32 @@
+"""V0: the target's schema as its store says it, against the one that the plan asked for."""
+
+from __future__ import annotations
+
+from vecferry.contract import fields_by_name
+from vecferry.model import CollectionSchema, Finding, Level, VectorField
+
+__all__ = ["compare_schema"]
+
+
+def compare_schema(planned: CollectionSchema, found: CollectionSchema, *, rows: int) -> list[Finding]:
+    """Differences in vectors, dtypes, dimensions and metrics.
+
+    An empty collection may not know its dimension yet (Chroma learns it from the first record).
+    """
+    wanted, got = fields_by_name(planned), fields_by_name(found)
+    findings = [_finding(f"vector {name!r} is missing") for name in wanted.keys() - got.keys() if rows]
+    findings += [_finding(f"vector {name!r} was not planned") for name in got.keys() - wanted.keys()]
+    for name in wanted.keys() & got.keys():
+        findings += [_finding(text) for text in _field_differences(wanted[name], got[name], rows)]
+    return findings
+
+
+def _field_differences(wanted: VectorField, got: VectorField, rows: int) -> list[str]:
+    pairs = [("kind", wanted.kind, got.kind), ("dtype", wanted.dtype, got.dtype), ("metric", wanted.metric, got.metric)]
+    if rows or got.dimension is not None:
+        pairs.append(("dimension", wanted.dimension, got.dimension))  # type: ignore[arg-type]
+    return [f"vector {wanted.name!r}: {what} is {b}, planned was {a}" for what, a, b in pairs if a != b]
+
+
+def _finding(detail: str) -> Finding:
+    return Finding(Level.SCHEMA, "schema", detail)
