@@ -169,7 +169,7 @@ def _encode_sparse(column: Sparse) -> _Vectors:
 
 def _floats(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """C-ordered little-endian float32, from types that fit into it exactly."""
-    if values.dtype not in _EXACT_IN_FLOAT:
+    if values.dtype.newbyteorder("<") not in _EXACT_IN_FLOAT:
         raise ValueError(f"Qdrant takes float32 vectors; {values.dtype} does not fit without rounding")
     return np.ascontiguousarray(values, dtype=_FLOAT)
 

@@ -107,4 +107,4 @@ def _points(message: Any, fields: Sequence[VectorField], payload: bool) -> Point
     if not payload:
         return Points(ids, kinds, vectors, None)
     text = PayloadReader().text
-    return Points(ids, kinds, vectors, [text(row.payload) for row in rows])
+    return Points(ids, kinds, vectors, [text(row.payload[:]) for row in rows])
