@@ -24,7 +24,6 @@ MAX_DEPTH = 32
 
 _INT64 = range(-(2**63), 2**63)
 _DOUBLE = struct.Struct("<d")
-_CACHED_BYTES = 40  # longer values seldom repeat, and would keep long texts alive
 
 _KEY, _VALUE = 0x0A, 0x12  # the two fields of a map entry
 _NULL, _FLOAT, _INTEGER, _TEXT, _BOOL, _OBJECT, _LIST = 0x08, 0x11, 0x18, 0x22, 0x28, 0x32, 0x3A
@@ -51,40 +50,45 @@ class _Unusual(Exception):
 
 
 class PayloadReader:
-    """Reads the payloads of one answer; equal entries in it are decoded once."""
+    """Reads the payloads of one answer, whose keys repeat.
+
+    Pairs are not kept: tens of thousands of live tuples would make every garbage collection slow.
+    """
 
     def __init__(self) -> None:
-        self._entry = _Entries().__getitem__
+        self._keys = _Keys()
 
     def text(self, entries: Sequence[bytes]) -> bytes:
         """Canonical JSON of one payload from the raw map entries of its message.
 
         Raises ValueError for bytes that are no payload.
         """
-        return canonical.encode(dict(map(self._entry, entries)))
+        return canonical.encode(_read_map(entries, self._keys))
 
 
-class _Entries(dict[bytes, tuple[str, Any]]):
-    """Raw map entry -> (key, value)."""
+class _Keys(dict[bytes, str]):
+    """UTF-8 -> text, decoded once."""
 
-    def __missing__(self, raw: bytes) -> tuple[str, Any]:
-        try:
-            pair = _entry(raw)
-        except (_Unusual, IndexError):
-            pair = _entry_by_official_classes(raw)
-        if len(raw) <= _CACHED_BYTES:
-            self[raw] = pair
-        return pair
+    def __missing__(self, raw: bytes) -> str:
+        text = self[raw] = raw.decode()
+        return text
 
 
-def _entry(raw: bytes) -> tuple[str, Any]:
-    key_end = 2 + raw[1]
-    if raw[0] != _KEY or raw[1] > 0x7F or raw[key_end] != _VALUE:
-        raise _Unusual
-    length, start = _length(raw, key_end + 1)
-    if start + length != len(raw):
-        raise _Unusual
-    return raw[2:key_end].decode(), _READERS[raw[start]](raw, start + 1)
+def _read_map(entries: Iterable[bytes], keys: _Keys) -> dict[str, Any]:
+    return dict([_read_entry(raw, keys) for raw in entries])
+
+
+def _read_entry(raw: bytes, keys: _Keys) -> tuple[str, Any]:
+    try:
+        key_end = 2 + raw[1]
+        length, start = raw[key_end + 1], key_end + 2
+        if length > 0x7F:
+            length, start = _length(raw, start - 1)
+        if raw[0] != _KEY or raw[1] > 0x7F or raw[key_end] != _VALUE or start + length != len(raw):
+            raise _Unusual
+        return keys[raw[2:key_end]], _READERS[raw[start]](raw, start + 1)
+    except (_Unusual, IndexError):
+        return _entry_by_official_classes(raw)
 
 
 def _length(raw: bytes, position: int) -> tuple[int, int]:
@@ -142,15 +146,7 @@ def _read_bool(raw: bytes, position: int) -> bool:
 
 
 def _read_object(raw: bytes, position: int) -> dict[str, Any]:
-    entries = messages.Struct.FromString(raw[_to_end(raw, position) :]).fields
-    return dict(map(_read_entry, entries))
-
-
-def _read_entry(raw: bytes) -> tuple[str, Any]:
-    try:
-        return _entry(raw)
-    except (_Unusual, IndexError):
-        return _entry_by_official_classes(raw)
+    return _read_map(messages.Struct.FromString(raw[_to_end(raw, position) :]).fields, _Keys())
 
 
 def _read_list(raw: bytes, position: int) -> list[Any]:
