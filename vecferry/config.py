@@ -83,6 +83,7 @@ class MigrationConfig(_Strict):
     `archive` is the folder that holds the Parquet archive (default: below `VECFERRY_HOME`).
     `route` is the logical name that applications ask for (default: the source collection's name).
     `limit` moves only the first rows, as a trial that is never switched.
+    `backup` copies a source made of files before anything moves.
     `consent` lists, by their names in the plan, the losses that are agreed to.
     """
 
@@ -95,6 +96,7 @@ class MigrationConfig(_Strict):
     side_field: str = "vecferry_payload"
     metric: Metric | None = None
     consent: frozenset[str] = frozenset()
+    backup: bool = True
     limit: int | None = Field(default=None, ge=1)
     slice_rows: int = Field(default=100_000, ge=1)
     batch_rows: int = Field(default=1000, ge=1, le=100_000)

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
@@ -23,7 +25,7 @@ import pyarrow as pa
 from vecferry.capabilities import Capabilities
 from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
 
-__all__ = ["Reader", "Source", "Target"]
+__all__ = ["Aliasing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"]
 
 
 class Reader(StrEnum):
@@ -31,6 +33,14 @@ class Reader(StrEnum):
 
     FAST = "fast"
     PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a store made of files: where it is, and its path relative to the store."""
+
+    file: Path
+    relative: str
 
 
 class Source(ABC):
@@ -82,6 +92,10 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A text that changes when files that are read directly change (`""` for stores without files)."""
         return ""
+
+    def files(self) -> Sequence[SourceFile]:
+        """The files that a backup copies; none for a database, whose verified export is the backup."""
+        return ()
 
     def close(self) -> None:
         """Give back handles and connections. Idempotent."""
@@ -138,6 +152,18 @@ class Target(Source):
         self.begin_load()
         yield self
         self.finish_load()
+
+
+class Aliasing(Target):
+    """A target on a server with aliases: names that point at collections."""
+
+    @abstractmethod
+    def alias_target(self, alias: str) -> str | None:
+        """The collection that an alias points at now, or None when there is no such alias."""
+
+    @abstractmethod
+    def point_alias(self, alias: str) -> None:
+        """Point an alias at this collection with one call, whether or not it existed."""
 
 
 def fields_by_name(schema: CollectionSchema) -> dict[str, VectorField]:

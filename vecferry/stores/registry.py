@@ -26,6 +26,7 @@ class StoreEntry:
     summary: str
     extra: str | None = None
     kind: str = ""
+    aliases: bool = False
 
 
 STORES: dict[str, StoreEntry] = {
@@ -59,6 +60,7 @@ STORES: dict[str, StoreEntry] = {
             "a Qdrant server",
             "qdrant",
             "qdrant",
+            aliases=True,
         ),
         StoreEntry(
             "qdrants",
@@ -67,6 +69,7 @@ STORES: dict[str, StoreEntry] = {
             "a Qdrant server or cloud behind TLS",
             "qdrant",
             "qdrant",
+            aliases=True,
         ),
         StoreEntry(
             "chroma+path",
