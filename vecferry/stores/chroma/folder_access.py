@@ -11,6 +11,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ _PROCESSES = Path("/proc")
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 _WAL_VERSION = 2
 _BUSY_TIMEOUT_S = 5.0
+# Chroma's client closes its files a moment after `close()` has returned.
+_RELEASE_TIMEOUT_S = 2.0
+_RELEASE_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,7 @@ def check_folder(folder: Path) -> None:
     database = folder / DATABASE_FILE
     if not database.is_file():
         raise NotFound(f"{folder} is not a Chroma folder: it has no {DATABASE_FILE}", advice="Check the path.")
-    holders = writers_of(database)
-    if holders:
+    if holders := _lasting_writers(database):
         raise StoreRefused(
             f"{folder} is in use by {', '.join(map(str, holders))}",
             advice="Stop it, read through its server (chroma://host:port/collection), or copy the folder while idle.",
@@ -107,6 +110,16 @@ def check_folder(folder: Path) -> None:
                 f"{folder} holds an interrupted write ({DATABASE_FILE}{suffix})",
                 advice="Let Chroma open and close the folder (or a copy of it) once, so that the write is settled.",
             )
+
+
+def _lasting_writers(database: Path) -> list[Holder]:
+    """Writers that are still there when this process, were it the only one, has had time to let go."""
+    end_s = time.monotonic() + _RELEASE_TIMEOUT_S
+    while True:
+        holders = writers_of(database)
+        if {holder.pid for holder in holders} != {os.getpid()} or time.monotonic() > end_s:
+            return holders
+        time.sleep(_RELEASE_POLL_S)
 
 
 def _has_content(file: Path) -> bool:
