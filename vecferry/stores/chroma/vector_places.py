@@ -39,7 +39,6 @@ class VectorPlaces:
         id_map = read_id_map(index)
         label_of = id_map.label_of
         self._files = HnswFiles(index, self._dimension, has_lengths=self._is_cosine) if label_of else None
-        self.problem = id_map.problem or (self._files.problem if self._files else "")
         after = _taken_up(database, info, id_map.max_seq_id) if label_of else 0
         entry_of = queue_tail.replay_vectors(database, info, after, label_of)
         self._places = np.full(count, _LOST, dtype=np.int64)
@@ -47,6 +46,9 @@ class VectorPlaces:
         for ids in pages:
             self._places[first : first + len(ids)] = self._find(ids, label_of, entry_of)
             first += len(ids)
+        self.problem = id_map.problem or (self._files.problem if self._files else "")
+        if len(self.lost_positions) and not index.exists():
+            self.problem = "the index folder is missing"
 
     def _find(self, ids: list[str], label_of: dict[str, int], entry_of: dict[str, int]) -> Positions:
         places = np.full(len(ids), _LOST, dtype=np.int64)
