@@ -3,5 +3,6 @@
 from .faults import Faults, Gate
 from .request_log import Request, RequestLog
 from .server import QdrantServer
+from .target import QdrantTarget, qdrant_target
 
-__all__ = ["Faults", "Gate", "QdrantServer", "Request", "RequestLog"]
+__all__ = ["Faults", "Gate", "QdrantServer", "QdrantTarget", "Request", "RequestLog", "qdrant_target"]

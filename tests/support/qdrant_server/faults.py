@@ -102,7 +102,11 @@ class Faults:
             gate.open()
 
     def clear(self) -> None:
+        """Forget every fault and let held requests go on."""
         with self._lock:
+            for fault in self._faults:
+                if fault.gate:
+                    fault.gate.open()
             self._faults.clear()
 
     @contextmanager
