@@ -1,0 +1,23 @@
+"""The archive: a folder of Parquet files that holds a collection, and proves what it holds.
+
+`docs/archive-format.md` is the specification. `Archive` fills and reads one collection's folder,
+`verify` finds what is damaged; `as_store` offers a complete archive as a source.
+"""
+
+from vecferry.archive.archive import Archive, verify
+from vecferry.archive.hash_rows import HASHES_SCHEMA, HashRows
+from vecferry.archive.manifest import Changes, Manifest, PartEntry
+from vecferry.archive.verifier import Damage, DamageKind, Verification
+
+__all__ = [
+    "HASHES_SCHEMA",
+    "Archive",
+    "Changes",
+    "Damage",
+    "DamageKind",
+    "HashRows",
+    "Manifest",
+    "PartEntry",
+    "Verification",
+    "verify",
+]

@@ -1,0 +1,264 @@
+"""One collection's archive: the verbs that fill it, read it and check it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import failpoints, sealing
+from vecferry.archive import layout, manifest, reader, writer
+from vecferry.archive.hash_rows import HashRows
+from vecferry.archive.index import IdIndex
+from vecferry.archive.manifest import Changes, Manifest
+from vecferry.archive.storage import LocalStorage, Storage
+from vecferry.archive.verifier import Verification, Verifier
+from vecferry.errors import ArchiveDamaged, NotFound, TargetNotEmpty
+from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Part, Receipt
+
+__all__ = ["Archive", "file_sha256", "verify"]
+
+Hashes = npt.NDArray[np.uint8]
+
+_BLOCK_BYTES = 1 << 20
+_ID_BATCH_ROWS = 10_000
+
+
+class Archive:
+    """The archive of one collection. Parts may be written and read by several threads and processes at once;
+    `commit` is for one run alone (its lease sees to that).
+    """
+
+    def __init__(self, storage: Storage, collection: str) -> None:
+        self.storage = storage
+        self.collection = collection
+        self._index: tuple[int, IdIndex] | None = None
+        self._index_lock = threading.Lock()
+
+    @property
+    def place(self) -> str:
+        """The collection's folder, for messages."""
+        return self.storage.place()
+
+    # Making and finding
+
+    @classmethod
+    def create(cls, folder: Path, collection: str, plan: JsonObject) -> Archive:
+        """Start an archive: its plan is written before anything else. Starting the same plan again goes on with it.
+
+        A plan that nothing followed is replaced. Raises TargetNotEmpty when the folder holds parts of another plan
+        or other files, Stopped or StoreRefused when it cannot be written.
+        """
+        archive = cls(_storage(folder, collection), collection)
+        text = manifest.plan_bytes(collection, plan)
+        files = archive.storage.files()
+        if not set(files) - {layout.PLAN}:
+            archive.storage.put(layout.PLAN, text)
+        elif layout.PLAN not in files or archive.storage.read(layout.PLAN) != text:
+            raise TargetNotEmpty(
+                f"{archive.place} holds the archive of another run, or other files",
+                advice="name another folder, or remove this one if nobody needs it",
+            )
+        return archive
+
+    @classmethod
+    def open(cls, folder: Path, collection: str) -> Archive:
+        """An archive that was started. Raises NotFound, naming the collections that are there."""
+        archive = cls(_storage(folder, collection), collection)
+        if archive.storage.size(layout.PLAN) is None and not archive.has_manifest():
+            known = ", ".join(map(repr, cls.collections(folder)))
+            advice = f"it holds {known}" if known else "it holds no archive at all: is it the right folder?"
+            raise NotFound(f"{folder} holds no archive of the collection {collection!r}", advice=advice)
+        return archive
+
+    @classmethod
+    def collections(cls, folder: Path) -> list[str]:
+        """Names of the collections whose archives are in a folder, sorted; folders of other things are passed over."""
+        root = LocalStorage(folder)
+        found = [_name_of(root.below(name), name) for name in root.folders()]
+        return sorted(name for name in found if name is not None)
+
+    def plan(self) -> JsonObject:
+        """The plan that the archive was started with. Raises ArchiveDamaged."""
+        return manifest.parse_plan(self.storage.read(layout.PLAN), self.storage.place(layout.PLAN))[1]
+
+    # Filling
+
+    def write_part(self, number: int, arrow_schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Receipt:
+        """Write the records of one slice, sealed; a part that is there already is replaced.
+
+        `arrow_schema` is that of the batches, `batch.arrow_schema(vectors)`. The same rows give the same bytes.
+        Memory: one row group (10,000 rows or 64 MiB) and one batch, and 16 bytes a record.
+        Raises BadRecord for a record that does not fit the schema or an id that comes twice, Stopped or
+        StoreRefused when the file cannot be written. The part is visible only once it is whole.
+        """
+        return writer.write_part(self.storage, number, arrow_schema, batches)
+
+    def write_hashes(self, number: int, rows: Iterable[HashRows]) -> Receipt:
+        """Write ids and hashes of one slice, replacing what was there. Errors as for `write_part`."""
+        return writer.write_hashes(self.storage, number, rows)
+
+    def commit(self, changes: Changes) -> Manifest:
+        """Replace the manifest by its next generation. The first one needs `changes.schema` (ValueError).
+
+        Raises ArchiveDamaged when a part that the changes list is not there at its size, or, with
+        `complete=True`, when any is not.
+        """
+        if self.has_manifest():
+            new = self.manifest().changed(changes)
+        else:
+            plan_sha256 = hashlib.sha256(self.storage.read(layout.PLAN)).hexdigest()
+            new = Manifest.first(self.collection, plan_sha256, changes)
+        listed = [part.rows for part in new.parts] if new.complete else changes.parts
+        self._refuse_absent([*listed, *changes.hashes])
+        self.storage.put(layout.MANIFEST, new.to_bytes())
+        failpoints.reached("archive.committed")
+        return new
+
+    def _refuse_absent(self, receipts: Iterable[Receipt]) -> None:
+        for receipt in receipts:
+            if self.storage.size(receipt.path) != receipt.size_bytes:
+                raise ArchiveDamaged(
+                    f"{self.storage.place(receipt.path)} is not there at its {receipt.size_bytes} bytes",
+                    advice="`vecferry resume ID` writes it again while the migration is not complete",
+                )
+
+    # Reading
+
+    def has_manifest(self) -> bool:
+        """Whether anything was committed."""
+        return self.storage.size(layout.MANIFEST) is not None
+
+    def manifest(self) -> Manifest:
+        """The manifest as it is now. Raises ArchiveDamaged when it is missing, changed, or of another collection."""
+        if not self.has_manifest():
+            raise ArchiveDamaged(
+                f"{self.place} has no manifest: its export did not finish",
+                advice="`vecferry resume ID` goes on with it",
+            )
+        place = self.storage.place(layout.MANIFEST)
+        found = Manifest.parse(self.storage.read(layout.MANIFEST), place)
+        if found.collection != self.collection:
+            raise ArchiveDamaged(
+                f"{place} is of the collection {found.collection!r}, not {self.collection!r}",
+                advice="a collection's folder keeps its name: was it renamed or copied over another?",
+            )
+        return found
+
+    def read_part(
+        self, number: int, batch_rows: int = 1000, parts: frozenset[Part] = ALL_PARTS
+    ) -> Iterator[pa.RecordBatch]:
+        """The sealed records of a part in batches of at most `batch_rows`, in the order of writing.
+
+        Needs no manifest. Page checksums are verified and, where all parts of the records are read, each
+        record is held against its hash: ArchiveDamaged when the file is missing, cut or changed.
+        """
+        return reader.read_part(self.storage, number, batch_rows, parts)
+
+    def read_hashes(self, number: int) -> HashRows:
+        """Ids and hashes of a part, about 200 bytes a record. Raises ArchiveDamaged, also when none were written."""
+        return HashRows.of(reader.read_hashes(self.storage, number, _ID_BATCH_ROWS))
+
+    def part_numbers(self) -> list[int]:
+        """Numbers of the parts that the manifest lists, ascending. Raises ArchiveDamaged."""
+        return [part.rows.number for part in self.manifest().parts]
+
+    def target_id_hashes(self) -> Iterator[Hashes]:
+        """Hashes of all ids that were found in the target, `(m, 16) uint8` for each part. Raises ArchiveDamaged."""
+        for number in self.part_numbers():
+            yield self.read_hashes(number).target_id_hashes()
+
+    def fetch(self, ids: pa.RecordBatch, parts: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
+        """The sealed records of these ids that the manifest's parts hold, in any order. Raises ArchiveDamaged.
+
+        The first call reads all ids (24 bytes a record stay in memory until the next commit).
+        """
+        current = self.manifest()
+        places = self._index_of(current).find(sealing.hash_ids(ids))
+        found = [reader.take_rows(self.storage, number, rows, parts) for number, rows in places.items()]
+        if found:
+            return pa.concat_batches(found)
+        return pa.RecordBatch.from_pylist([], schema=columns.arrow_schema(current.schema.vectors, parts, sealed=True))
+
+    def _index_of(self, current: Manifest) -> IdIndex:
+        with self._index_lock:
+            if self._index is None or self._index[0] != current.generation:
+                numbers = [part.rows.number for part in current.parts]
+                self._index = (current.generation, IdIndex.build((number, self._ids(number)) for number in numbers))
+            return self._index[1]
+
+    def _ids(self, number: int) -> Iterator[Hashes]:
+        for batch in self.read_part(number, _ID_BATCH_ROWS, IDS_ONLY):
+            yield sealing.hash_ids(batch)
+
+    # Checking
+
+    def confirm(self, receipt: Receipt) -> None:
+        """Raise ArchiveDamaged unless the receipt's file is there with its size and SHA-256."""
+        self._refuse_absent([receipt])
+        if file_sha256(self.storage, receipt.path) != receipt.sha256:
+            raise ArchiveDamaged(
+                f"{self.storage.place(receipt.path)} was changed after it was written (SHA-256 differs)",
+                advice="restore the file from a copy, or export this collection again",
+            )
+
+
+def verify(archive: Archive, deep: bool) -> Verification:
+    """All that is wrong with an archive: files and checksums, and with `deep` every record, id and digest.
+
+    Raises ArchiveDamaged only when the manifest itself cannot be read.
+    """
+    storage = archive.storage
+    files = storage.files()
+    verifier = Verifier(archive.manifest(), files)
+    for path in verifier.expected():
+        if path not in files:
+            continue
+        verifier.checksum(path, file_sha256(storage, path))
+        if path != layout.PLAN:
+            if deep:
+                _feed_rows(verifier, archive, path)
+            verifier.end(path)
+    return verifier.result()
+
+
+def file_sha256(storage: Storage, path: str) -> str:
+    """SHA-256 of a file in hex, read in blocks. Raises ArchiveDamaged when it cannot be read."""
+    found = hashlib.sha256()
+    with storage.open(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _feed_rows(verifier: Verifier, archive: Archive, path: str) -> None:
+    number = layout.part_number(path)
+    try:
+        if number is None:
+            batches = reader.read_hashes(archive.storage, int(Path(path).stem), _ID_BATCH_ROWS)
+        else:
+            batches = reader.read_rows(archive.storage, path, _ID_BATCH_ROWS)
+        for batch in batches:
+            verifier.rows(path, batch)
+    except ArchiveDamaged as error:
+        verifier.unreadable(path, str(error))
+
+
+def _storage(folder: Path, collection: str) -> LocalStorage:
+    return LocalStorage(folder).below(layout.folder_name(collection))
+
+
+def _name_of(storage: Storage, folder: str) -> str | None:
+    """The collection whose archive is in a folder, or None."""
+    name = layout.collection_name(folder)
+    if storage.size(layout.PLAN) is None:
+        return name if storage.size(layout.MANIFEST) is not None else None
+    if name is not None:
+        return name
+    return manifest.parse_plan(storage.read(layout.PLAN), storage.place(layout.PLAN))[0]

@@ -1,0 +1,127 @@
+"""`archive:///DIR/COLLECTION`: a complete archive as a source, for a restore or a second import."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry.address import Address
+from vecferry.archive import layout
+from vecferry.archive.archive import Archive
+from vecferry.archive.manifest import Manifest
+from vecferry.capabilities import Capabilities, PayloadSupport, VectorSupport
+from vecferry.contract import Reader, Source, Target
+from vecferry.errors import ArchiveDamaged, DataDiffer, StoreRefused
+from vecferry.model import ALL_PARTS, CollectionSchema, DType, IdKind, Metric, Part, Slice, VectorKind
+
+__all__ = ["ArchiveSource", "open_source", "open_target"]
+
+_CAPABILITIES = Capabilities(
+    store="archive",
+    engine=f"vecferry archive {layout.FORMAT_MAJOR}.{layout.FORMAT_MINOR}",
+    id_kinds=frozenset(IdKind),
+    vectors=VectorSupport(
+        kinds=frozenset(VectorKind),
+        dtypes=frozenset(DType),
+        metrics=frozenset(Metric),
+        named=True,
+        missing=True,
+        nonfinite=True,
+    ),
+    payload=PayloadSupport(),
+    document=True,
+    parallel_reads=2,
+    cheap_vectors=True,
+    takes_writes=False,
+)
+
+
+class ArchiveSource(Source):
+    """A complete archive, read only. A slice is one part, or several that follow each other."""
+
+    def __init__(self, archive: Archive, url: str) -> None:
+        self.url = url
+        self._archive = archive
+        self._manifest = _complete(archive)
+
+    def capabilities(self) -> Capabilities:
+        """Everything exact: an archive holds whatever a record can be."""
+        return _CAPABILITIES
+
+    def describe(self) -> CollectionSchema:
+        """The schema of the collection that was archived."""
+        return self._manifest.schema
+
+    def count(self) -> int:
+        """Records in all parts."""
+        return self._manifest.rows
+
+    def slices(self, n: int) -> list[Slice]:
+        """At most `n` groups of parts, each with its parts' digests, so that a changed archive is seen."""
+        receipts = [part.rows for part in self._manifest.parts]
+        borders = np.linspace(0, len(receipts), min(n, max(len(receipts), 1)) + 1).astype(int).tolist()
+        groups = [receipts[start:end] for start, end in pairwise(borders)]
+        return [
+            Slice(
+                number,
+                {"parts": [[receipt.number, receipt.digest] for receipt in group]},
+                sum(receipt.rows for receipt in group),
+            )
+            for number, group in enumerate(groups)
+        ]
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        """The records of a slice. Raises DataDiffer when the archive is not the one that was sliced."""
+        known = {entry.rows.number: entry.rows.digest for entry in self._manifest.parts}
+        for number, digest in part.bounds["parts"]:
+            if known.get(number) != digest:
+                raise DataDiffer(
+                    f"{self.url}: part {number} is not the one that the plan was made for",
+                    advice="the archive was written again since: plan anew",
+                )
+            for batch in self._archive.read_part(number, batch_rows, columns):
+                yield _unsealed(batch)
+
+    def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
+        """The records of these ids."""
+        return _unsealed(self._archive.fetch(ids, columns))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the manifest, which holds those of all files."""
+        return hashlib.sha256(self._archive.manifest().to_bytes()).hexdigest()
+
+
+def open_source(address: Address, reader: Reader) -> Source:
+    """Open a complete archive. Raises NotFound, or ArchiveDamaged for one that is not whole. Both readers are one."""
+    address.only_options()
+    archive = Archive.open(address.folder(), address.collection())
+    return ArchiveSource(archive, str(address))
+
+
+def open_target(address: Address, reader: Reader) -> Target:
+    """Archives are filled by an export, not record by record: StoreRefused."""
+    raise StoreRefused(
+        f"{address} cannot be written as a store: an archive's parts are written once and whole",
+        advice=f"fill it with `vecferry export SOURCE_URL {address.folder()}`",
+    )
+
+
+def _unsealed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return columns.drop_hashes(batch)
+
+
+def _complete(archive: Archive) -> Manifest:
+    manifest = archive.manifest()
+    if not manifest.complete:
+        raise ArchiveDamaged(
+            f"{archive.place} is not complete: it holds {len(manifest.parts)} parts, and its plan has more",
+            advice="`vecferry resume ID` goes on with the run that fills it",
+        )
+    return manifest
