@@ -1,0 +1,220 @@
+"""Migrations, their stored plans, their states, and the small results of their phases."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import unicodedata
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from vecferry import address, plain
+from vecferry.errors import NotFound, PlanRefused, UnsafeRoute
+from vecferry.ledger import audit
+from vecferry.ledger.database import Database, Write
+from vecferry.ledger.leases import require
+from vecferry.ledger.rows import Migration
+from vecferry.ledger.schema import facts, migrations, slices
+from vecferry.ledger.states import State
+from vecferry.model import JsonObject, Slice
+
+__all__ = ["Migrations", "compare_and_set", "known"]
+
+# Letters and digits that are not taken for each other when read aloud or typed.
+_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+
+
+class Migrations(Database):
+    """A migration's life. With a `token`, a change is made only while that holds the migration (LeaseLost)."""
+
+    def create_migration(
+        self,
+        *,
+        name: str,
+        strategy: str,
+        source_url: str,
+        target_url: str,
+        route: str,
+        archive: str,
+        config: JsonObject,
+        limit: int | None = None,
+    ) -> Migration:
+        """Enter a new migration in the state PLANNED. Its id starts with `name`'s letters and the day.
+
+        Raises BadOption if a URL holds a secret.
+        """
+        source, target = str(address.parse(source_url)), str(address.parse(target_url))
+        with self._write() as write:
+            migration = Migration(
+                id=_free_id(write.connection, name, write.now),
+                name=name,
+                strategy=strategy,
+                source_url=source,
+                target_url=target,
+                route=route,
+                archive=archive,
+                config=plain.to_plain(config),
+                limit=limit,
+                state=State.PLANNED,
+                created_at=write.now,
+                changed_at=write.now,
+                planned_at=None,
+            )
+            write.connection.execute(insert(migrations).values(**_columns(migration)))
+            audit.append(write, "migration created", migration.id, {"source": source, "target": target, "limit": limit})
+        return migration
+
+    def migration(self, text: str) -> Migration:
+        """The migration of this id, or of this start of an id. Raises NotFound, naming the nearest."""
+        with self._read() as connection:
+            row = _row(connection, text)
+            return _migration(row if row is not None else known(connection, _resolve(connection, text)))
+
+    def migrations(self, states: Collection[State] | None = None) -> list[Migration]:
+        """All migrations, or those in `states`, the oldest first."""
+        query = select(migrations).order_by(migrations.c.created_at, migrations.c.id)
+        if states is not None:
+            query = query.where(migrations.c.state.in_([state.value for state in states]))
+        with self._read() as connection:
+            return [_migration(row) for row in connection.execute(query)]
+
+    def store_plan(self, migration_id: str, plan: JsonObject, parts: Sequence[Slice], token: int | None = None) -> None:
+        """Store the plan and its slices, once. The same again changes nothing; another one raises PlanRefused."""
+        with self._write() as write:
+            row = known(write.connection, migration_id)
+            require(write, token, migration_id)
+            if row.planned_at is not None:
+                _refuse_other(write.connection, row, plan, parts)
+                return
+            values = {"plan": plan, "planned_at": write.now}
+            write.connection.execute(update(migrations).where(migrations.c.id == migration_id).values(**values))
+            if parts:
+                write.connection.execute(insert(slices), [_slice_columns(migration_id, part) for part in parts])
+            audit.append(write, "plan stored", migration_id, {"slices": len(parts)})
+
+    def plan(self, migration_id: str) -> JsonObject:
+        """The stored plan. Raises NotFound while there is none (`Migration.planned_at` tells)."""
+        with self._read() as connection:
+            row = known(connection, migration_id)
+        if row.planned_at is None:
+            advice = f"`vecferry resume {migration_id}` makes it"
+            raise NotFound(f"migration {migration_id} has no plan yet", advice=advice)
+        content: JsonObject = row.plan
+        return content
+
+    def set_fact(self, migration_id: str, key: str, value: JsonObject, token: int | None = None) -> None:
+        """Keep a small result of a phase; an earlier one of that key is replaced."""
+        with self._write() as write:
+            known(write.connection, migration_id)
+            require(write, token, migration_id)
+            write.connection.execute(delete(facts).where(_fact(migration_id, key)))
+            content = {"migration": migration_id, "name": key, "value": value, "set_at": write.now}
+            write.connection.execute(insert(facts).values(**content))
+            audit.append(write, "fact set", migration_id, {"key": key, "value": value})
+
+    def fact(self, migration_id: str, key: str) -> JsonObject | None:
+        """What `set_fact` kept."""
+        with self._read() as connection:
+            value: JsonObject | None = connection.scalar(select(facts.c.value).where(_fact(migration_id, key)))
+            return value
+
+    def transition(
+        self,
+        migration_id: str,
+        allowed_from: Collection[State],
+        to: State,
+        *,
+        event: str,
+        detail: JsonObject | None = None,
+        token: int | None = None,
+    ) -> Migration:
+        """Move to another state if the one found is in `allowed_from`. Raises UnsafeRoute naming it if not."""
+        with self._write() as write:
+            require(write, token, migration_id)
+            compare_and_set(write, migration_id, allowed_from, to)
+            states = {"to": to.value, **(detail or {})}
+            audit.append(write, event, migration_id, states)
+            return _migration(known(write.connection, migration_id))
+
+
+def known(connection: Connection, migration_id: str) -> Row[Any]:
+    """The row of a migration. Raises NotFound."""
+    row = _row(connection, migration_id)
+    if row is None:
+        raise NotFound(f"there is no migration {migration_id}", advice="`vecferry list` shows them")
+    return row
+
+
+def compare_and_set(write: Write, migration_id: str, allowed_from: Collection[State], to: State) -> State:
+    """Change the state within a transaction; the state found. Raises UnsafeRoute."""
+    found = State(known(write.connection, migration_id).state)
+    if found not in allowed_from:
+        expected = " or ".join(sorted(allowed_from)) or "none"
+        raise UnsafeRoute(
+            f"migration {migration_id} is {found}, not {expected}: it cannot become {to}",
+            advice=f"`vecferry status {migration_id}` shows what can be done from here",
+        )
+    values = {"state": to.value, "changed_at": write.now}
+    write.connection.execute(update(migrations).where(migrations.c.id == migration_id).values(**values))
+    return found
+
+
+def _row(connection: Connection, migration_id: str) -> Row[Any] | None:
+    return connection.execute(select(migrations).where(migrations.c.id == migration_id)).one_or_none()
+
+
+def _resolve(connection: Connection, text: str) -> str:
+    """The only id that starts with `text`. Raises NotFound."""
+    ids: list[str] = list(connection.scalars(select(migrations.c.id).order_by(migrations.c.id)))
+    starting = [one for one in ids if text and one.startswith(text)]
+    if len(starting) == 1:
+        return starting[0]
+    near = starting or difflib.get_close_matches(text, ids, n=3, cutoff=0.4)
+    problem = f"{len(starting)} migrations start with {text!r}" if starting else f"there is no migration {text!r}"
+    raise NotFound(problem, advice=f"did you mean {' or '.join(near[:3])}?" if near else "`vecferry list` shows them")
+
+
+def _free_id(connection: Connection, name: str, now: datetime) -> str:
+    """Something like `docs-20261121-7f3a`: typable by its start, in order of days for one name."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    start = re.sub(r"[^a-z0-9]+", "-", ascii_name)[:24].strip("-") or "m"
+    while True:
+        chance = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+        found = f"{start}-{now:%Y%m%d}-{chance}"
+        if _row(connection, found) is None:
+            return found
+
+
+def _fact(migration_id: str, key: str) -> Any:
+    return (facts.c.migration == migration_id) & (facts.c.name == key)
+
+
+def _refuse_other(connection: Connection, row: Row[Any], plan: JsonObject, parts: Sequence[Slice]) -> None:
+    query = select(slices).where(slices.c.migration == row.id).order_by(slices.c.number)
+    stored = [Slice(one.number, one.bounds, one.row_count) for one in connection.execute(query)]
+    given = sorted(parts, key=lambda part: part.number)
+    if plain.to_json([row.plan, stored]) != plain.to_json([plan, given]):
+        raise PlanRefused(
+            f"migration {row.id} has another plan already, and a plan never changes",
+            advice=f"`vecferry resume {row.id}` goes on with it; for another plan start a new migration",
+        )
+
+
+def _slice_columns(migration_id: str, part: Slice) -> dict[str, Any]:
+    return {"migration": migration_id, "number": part.number, "bounds": part.bounds, "row_count": part.rows}
+
+
+def _columns(migration: Migration) -> dict[str, Any]:
+    values = {name: getattr(migration, name) for name in Migration.__slots__ if name not in ("limit", "state")}
+    return values | {"row_limit": migration.limit, "state": migration.state.value}
+
+
+def _migration(row: Row[Any]) -> Migration:
+    content = row._asdict()
+    content["limit"] = content.pop("row_limit")
+    del content["plan"]
+    return Migration(**content | {"state": State(row.state)})

@@ -1,0 +1,105 @@
+"""The tables' DDL as ordered steps: an empty database takes them all, an older one those that it lacks.
+
+A step, once released, is never edited. TEXT, INTEGER and BIGINT mean the same in SQLite and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, inspect, select, text
+
+from vecferry.errors import ConfigError
+from vecferry.ledger.schema import schema_version
+
+__all__ = ["STEPS", "Step", "found_version", "newest", "upgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What leads from the version before to `version`."""
+
+    version: int
+    statements: tuple[str, ...]
+
+
+STEPS = (
+    Step(
+        1,
+        (
+            """CREATE TABLE vecferry_migrations (
+                id TEXT PRIMARY KEY, name TEXT NOT NULL, strategy TEXT NOT NULL,
+                source_url TEXT NOT NULL, target_url TEXT NOT NULL, route TEXT NOT NULL,
+                archive TEXT NOT NULL, config TEXT NOT NULL, row_limit BIGINT,
+                state TEXT NOT NULL, created_at TEXT NOT NULL, changed_at TEXT NOT NULL,
+                plan TEXT, planned_at TEXT)""",
+            """CREATE TABLE vecferry_slices (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                bounds TEXT NOT NULL, row_count BIGINT, receipt TEXT, copied_at TEXT, loaded_at TEXT,
+                verified TEXT, verified_at TEXT,
+                PRIMARY KEY (migration, number))""",
+            """CREATE TABLE vecferry_facts (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), name TEXT NOT NULL,
+                value TEXT NOT NULL, set_at TEXT NOT NULL,
+                PRIMARY KEY (migration, name))""",
+            """CREATE TABLE vecferry_routes (
+                name TEXT PRIMARY KEY, url TEXT NOT NULL, epoch BIGINT NOT NULL, previous_url TEXT,
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), changed_at TEXT NOT NULL,
+                alias TEXT, alias_confirmed_at TEXT)""",
+            """CREATE TABLE vecferry_leases (
+                resource TEXT PRIMARY KEY, token BIGINT NOT NULL, holder TEXT NOT NULL,
+                acquired_at TEXT NOT NULL, expires_at TEXT NOT NULL)""",
+            "CREATE TABLE vecferry_counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+            "INSERT INTO vecferry_counters (name, value) VALUES ('lease token', 0)",
+            """CREATE TABLE vecferry_approvals (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                epoch BIGINT NOT NULL, verdict TEXT NOT NULL, form TEXT NOT NULL, asked_at TEXT NOT NULL,
+                answer TEXT, answered_by TEXT, note TEXT, answered_at TEXT, used_at TEXT,
+                PRIMARY KEY (migration, number))""",
+            """CREATE TABLE vecferry_audit (
+                number BIGINT PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, migration TEXT,
+                event TEXT NOT NULL, detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL)""",
+            "CREATE INDEX vecferry_audit_migration ON vecferry_audit (migration, number)",
+            "CREATE TABLE vecferry_audit_head (number BIGINT NOT NULL, hash TEXT NOT NULL)",
+            "INSERT INTO vecferry_audit_head (number, hash) VALUES (0, '')",
+        ),
+    ),
+)
+
+
+def newest(steps: Sequence[Step] = STEPS) -> int:
+    """The version that this vecferry knows."""
+    return steps[-1].version
+
+
+def found_version(connection: Connection, where: str, steps: Sequence[Step] = STEPS) -> int:
+    """The database's version, 0 for an empty one. Raises ConfigError for a newer one or something else's database."""
+    tables = inspect(connection).get_table_names()
+    if schema_version.name not in tables:
+        if tables and connection.dialect.name == "sqlite":
+            advice = "set VECFERRY_LEDGER to another path; nothing was changed"
+            raise ConfigError(f"{where} is the database of something else", advice=advice)
+        return 0
+    version = connection.scalar(select(func.max(schema_version.c.version))) or 0
+    if version > newest(steps):
+        raise ConfigError(
+            f"{where} has version {version}; this vecferry knows versions up to {newest(steps)}",
+            advice="upgrade vecferry, or name another ledger by VECFERRY_LEDGER; nothing was changed",
+        )
+    return version
+
+
+def upgrade(connection: Connection, where: str, now: datetime, steps: Sequence[Step] = STEPS) -> None:
+    """Run the steps that the database lacks, within the caller's transaction: all or none."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(8317064)"))
+    version = found_version(connection, where, steps)
+    if not version:
+        schema_version.create(connection, checkfirst=True)
+    for step in steps:
+        if step.version > version:
+            for statement in step.statements:
+                connection.execute(text(statement))
+            connection.execute(insert(schema_version).values(version=step.version, applied_at=now))

@@ -1,0 +1,1 @@
+"""Routes as applications see them, and the rules by which they move."""
