@@ -38,24 +38,29 @@ def wire(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def client(target: QdrantTarget, wire: str) -> Iterator[QdrantClient]:
-    """A client over one wire; the test runs once for each."""
-    opened = open_client(target.url, target.grpc_port, wire, target.api_key)
+@pytest.fixture(scope="session")
+def clients(target: QdrantTarget) -> Iterator[dict[str, QdrantClient]]:
+    """One client for each wire; opening one costs more than most tests."""
+    opened = {wire: open_client(target.url, target.grpc_port, wire, target.api_key) for wire in ("grpc", "rest")}
     yield opened
-    opened.close()
+    for each in opened.values():
+        each.close()
 
 
 @pytest.fixture
-def name(target: QdrantTarget) -> Iterator[str]:
+def client(clients: dict[str, QdrantClient], wire: str) -> QdrantClient:
+    """A client over one wire; the test runs once for each."""
+    return clients[wire]
+
+
+@pytest.fixture
+def name(clients: dict[str, QdrantClient]) -> Iterator[str]:
     """A collection name that nobody else has; whatever bears it as a prefix is deleted afterwards."""
     unique = f"vecferry_test_{uuid.uuid4().hex}"
     yield unique
-    cleaner = open_client(target.url, target.grpc_port, "rest", target.api_key)
-    for collection in cleaner.get_collections().collections:
+    for collection in clients["rest"].get_collections().collections:
         if collection.name.startswith(unique):
-            cleaner.delete_collection(collection.name)
-    cleaner.close()
+            clients["rest"].delete_collection(collection.name)
 
 
 @pytest.fixture

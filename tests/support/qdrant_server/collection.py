@@ -95,7 +95,7 @@ class Collection:
         return [record(point) for point in found], None if following is None else point_id(following)
 
     def retrieve(self, request: m.PointRequest) -> list[m.Record]:
-        wanted = point_ids(request.ids)
+        wanted: list[Any] = list(point_ids(request.ids))
         payload = True if request.with_payload is None else payload_selector(request.with_payload)
         vector = False if request.with_vector is None else request.with_vector
         with self._lock:
@@ -117,7 +117,7 @@ class Collection:
         found = self.retrieve(m.PointRequest(ids=[point], with_vector=True))
         if not found:
             raise ApiError(Failure.NOT_FOUND, f"Not found: No point with id {point} found")
-        vectors = found[0].vector
+        vectors: Any = found[0].vector
         vectors = vectors if isinstance(vectors, dict) else {"": vectors}
         if name not in vectors:
             raise unknown_vector(name)

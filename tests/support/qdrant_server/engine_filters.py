@@ -52,10 +52,13 @@ def plain_filter(where: m.Filter) -> edge.Filter:
     clauses = {
         name: [engine_condition(condition) for condition in clause(getattr(where, name))] or None for name in CLAUSES
     }
-    least = where.min_should
-    if least is not None:
-        least = edge.MinShould([engine_condition(condition) for condition in least.conditions], least.min_count)
-    return edge.Filter(**clauses, min_should=least)
+    return edge.Filter(**clauses, min_should=least_should(where.min_should))
+
+
+def least_should(least: m.MinShould | None) -> edge.MinShould | None:
+    if least is None:
+        return None
+    return edge.MinShould([engine_condition(condition) for condition in least.conditions], least.min_count)
 
 
 def check_slice(path: str, condition: Any, body: str) -> None:
@@ -162,8 +165,10 @@ def payload_selector(selector: Any) -> Any:
 
 
 def engine_order(order: Any) -> edge.OrderBy | None:
-    if order is None or isinstance(order, str):
-        return order and edge.OrderBy(order)
+    if order is None:
+        return None
+    if isinstance(order, str):
+        return edge.OrderBy(order)
     start = order.start_from
     if start is not None and not isinstance(start, int | float):
         start = start.isoformat()

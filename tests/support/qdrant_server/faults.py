@@ -63,6 +63,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._cleared = threading.Event()
 
     def fail(
         self,
@@ -102,8 +103,10 @@ class Faults:
             gate.open()
 
     def clear(self) -> None:
-        """Forget every fault and let held requests go on."""
+        """Forget every fault, let held and delayed requests go on."""
         with self._lock:
+            self._cleared.set()
+            self._cleared = threading.Event()
             for fault in self._faults:
                 if fault.gate:
                     fault.gate.open()
@@ -120,12 +123,11 @@ class Faults:
             if fault.error and fault.applied:
                 raise fault.error
 
-    @staticmethod
-    def _before(fault: Fault) -> None:
+    def _before(self, fault: Fault) -> None:
         if fault.gate:
             fault.gate.pass_through()
         if fault.delay_s:
-            threading.Event().wait(fault.delay_s)
+            self._cleared.wait(fault.delay_s)
         if fault.error and not fault.applied:
             raise fault.error
 

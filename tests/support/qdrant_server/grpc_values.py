@@ -55,11 +55,13 @@ def within_int64(value: Any) -> Any:
 
 
 def record_to(record: m.Record) -> grpc.RetrievedPoint:
-    return converted(RestToGrpc.convert_record, record)
+    message: grpc.RetrievedPoint = converted(RestToGrpc.convert_record, record)
+    return message
 
 
 def scored_to(point: m.ScoredPoint) -> grpc.ScoredPoint:
-    return converted(RestToGrpc.convert_scored_point, point)
+    message: grpc.ScoredPoint = converted(RestToGrpc.convert_scored_point, point)
+    return message
 
 
 def converted(convert: Callable[[Any], Any], point: Any) -> Any:

@@ -115,7 +115,7 @@ def unpacked(insert: m.PointsList | m.PointsBatch) -> list[m.PointStruct]:
         if column is not None and len(column) != len(batch.ids):
             text = f"number of ids and {kind} must be equal ({len(batch.ids)} != {len(column)})"
             raise invalid("batch.batch", "batch.batch", text)
-    payloads = batch.payloads or [None] * len(batch.ids)
+    payloads: list[Any] = batch.payloads or [None] * len(batch.ids)
     rows = columns[None] if None in columns else [{n: c[i] for n, c in columns.items()} for i in range(len(batch.ids))]
     return [
         m.PointStruct.model_construct(id=key, vector=vector, payload=payload)
