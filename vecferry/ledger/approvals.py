@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -13,19 +14,17 @@ from vecferry.ledger.database import Database, Write
 from vecferry.ledger.leases import require
 from vecferry.ledger.migrations import known
 from vecferry.ledger.rows import Answer, Approval
-from vecferry.ledger.schema import approvals
+from vecferry.ledger.schema import approvals, facts, routes
 from vecferry.model import JsonObject
 
-__all__ = ["Approvals"]
+__all__ = ["Approvals", "use"]
 
 
 class Approvals(Database):
     """Asking, answering and using approvals. Only the newest form of a migration counts."""
 
-    def ask_approval(
-        self, migration_id: str, form: JsonObject, *, epoch: int, verdict: str, token: int | None = None
-    ) -> int:
-        """Put a form before a person; its number.
+    def ask_approval(self, migration_id: str, form: JsonObject, token: int | None = None) -> int:
+        """Put a form before a person; its number. It is bound to the route's epoch and the fact `verdict` of now.
 
         The same form again has the same number while it waits for its answer, or was approved and not
         used: a run that starts anew finds what was answered meanwhile. After a rejection or a use, and
@@ -35,6 +34,7 @@ class Approvals(Database):
             known(write.connection, migration_id)
             require(write, token, migration_id)
             last = _last(write.connection, migration_id)
+            epoch, verdict = _subject(write.connection, migration_id)
             if last is not None and _same(last, form, epoch, verdict) and _open(last):
                 return int(last.number)
             number = 1 if last is None else int(last.number) + 1
@@ -44,17 +44,17 @@ class Approvals(Database):
             audit.append(write, "approval asked", migration_id, {"form": form, **bound})
             return number
 
-    def answer_approval(self, migration_id: str, number: int, answer: Answer, by: str, note: str = "") -> Approval:
-        """Record the answer. Raises ConfigError if the form was replaced by a newer one or has another answer."""
+    def answer_approval(self, migration_id: str, number: int, decision: Answer, by: str, note: str = "") -> Approval:
+        """Record the decision. Raises ConfigError if the form was replaced by a newer one or has another answer."""
         with self._write() as write:
             row = _newest(write.connection, migration_id, number)
-            if row.answer not in (None, answer.value):
+            if row.answer not in (None, decision.value):
                 advice = f"`vecferry resume {migration_id}` asks again"
                 raise ConfigError(f"approval {number} of {migration_id} was {row.answer} already", advice=advice)
             if row.answer is None:
-                given = {"answer": answer.value, "answered_by": by, "note": note}
+                given = {"answer": decision.value, "answered_by": by, "note": note}
                 _change(write, row, answered_at=write.now, **given)
-                audit.append(write, f"approval {answer}", migration_id, {"number": number, **given})
+                audit.append(write, f"approval {decision}", migration_id, {"number": number, **given})
             return _approval(_newest(write.connection, migration_id, number))
 
     def approval(self, migration_id: str, number: int | None = None) -> Approval | None:
@@ -63,22 +63,38 @@ class Approvals(Database):
             row = _last(connection, migration_id) if number is None else _row(connection, migration_id, number)
             return None if row is None else _approval(row)
 
-    def use_approval(
-        self, migration_id: str, number: int, *, epoch: int, verdict: str, token: int | None = None
-    ) -> Approval:
-        """Take the yes for the switch that follows. Raises UnsafeRoute unless it is an unused yes to exactly this."""
+    def use_approval(self, migration_id: str, number: int, token: int | None = None) -> Approval:
+        """Take the yes for what follows; `switch_route` does it in its own transaction.
+
+        Raises UnsafeRoute unless it is an unused yes to the route's epoch and the verdict of now.
+        """
         with self._write() as write:
             require(write, token, migration_id)
-            row = _newest(write.connection, migration_id, number)
-            reason = _reason_against(row, epoch, verdict)
-            if reason:
-                raise UnsafeRoute(
-                    f"approval {number} of migration {migration_id} {reason}",
-                    advice=f"nothing was switched; `vecferry resume {migration_id}` asks again",
-                )
-            _change(write, row, used_at=write.now)
-            audit.append(write, "approval used", migration_id, {"number": number, "epoch": epoch, "verdict": verdict})
+            use(write, migration_id, number)
             return _approval(_newest(write.connection, migration_id, number))
+
+
+def use(write: Write, migration_id: str, number: int) -> None:
+    """Use an approval within a transaction. Raises UnsafeRoute, NotFound, ConfigError."""
+    row = _newest(write.connection, migration_id, number)
+    reason = _reason_against(row, *_subject(write.connection, migration_id))
+    if reason:
+        raise UnsafeRoute(
+            f"approval {number} of migration {migration_id} {reason}",
+            advice=f"nothing was switched; `vecferry resume {migration_id}` asks again",
+        )
+    _change(write, row, used_at=write.now)
+    detail = {"number": number, "epoch": row.epoch, "verdict": row.verdict}
+    audit.append(write, "approval used", migration_id, detail)
+
+
+def _subject(connection: Connection, migration_id: str) -> tuple[int, str]:
+    """What a yes is bound to: the route's epoch (0 while it is not registered) and the verdict's digest."""
+    name = known(connection, migration_id).route
+    epoch = connection.scalar(select(routes.c.epoch).where(routes.c.name == name)) or 0
+    mine = (facts.c.migration == migration_id) & (facts.c.name == "verdict")
+    verdict = connection.scalar(select(facts.c.value).where(mine))
+    return int(epoch), hashlib.sha256(plain.to_json(verdict).encode()).hexdigest()
 
 
 def _reason_against(row: Row[Any], epoch: int, verdict: str) -> str:

@@ -96,8 +96,13 @@ class Migrations(Database):
                 write.connection.execute(insert(slices), [_slice_columns(migration_id, part) for part in parts])
             audit.append(write, "plan stored", migration_id, {"slices": len(parts)})
 
+    def has_plan(self, migration_id: str) -> bool:
+        """Whether a plan is stored."""
+        with self._read() as connection:
+            return known(connection, migration_id).planned_at is not None
+
     def plan(self, migration_id: str) -> JsonObject:
-        """The stored plan. Raises NotFound while there is none (`Migration.planned_at` tells)."""
+        """The stored plan. Raises NotFound while there is none."""
         with self._read() as connection:
             row = known(connection, migration_id)
         if row.planned_at is None:
@@ -121,6 +126,13 @@ class Migrations(Database):
         with self._read() as connection:
             value: JsonObject | None = connection.scalar(select(facts.c.value).where(_fact(migration_id, key)))
             return value
+
+    def note(self, migration_id: str, event: str, detail: JsonObject, token: int | None = None) -> None:
+        """Add to the audit trail something that was done outside the ledger."""
+        with self._write() as write:
+            known(write.connection, migration_id)
+            require(write, token, migration_id)
+            audit.append(write, event, migration_id, detail)
 
     def transition(
         self,

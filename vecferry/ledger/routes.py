@@ -10,6 +10,7 @@ from vecferry import address
 from vecferry.errors import NotFound, PlanRefused, UnsafeRoute
 from vecferry.failpoints import reached
 from vecferry.ledger import audit
+from vecferry.ledger.approvals import use
 from vecferry.ledger.database import Database, Write
 from vecferry.ledger.leases import require
 from vecferry.ledger.migrations import compare_and_set, known
@@ -41,7 +42,7 @@ class Routes(Database):
         with self._read() as connection:
             return [_route(row) for row in connection.execute(query)]
 
-    def claim_route(self, migration_id: str, name: str, url: str, token: int | None = None) -> Route:
+    def claim_route(self, name: str, url: str, migration_id: str, token: int | None = None) -> Route:
         """Make this migration the one that may switch the route; registers it at `url`, epoch 1, if it is new.
 
         Raises PlanRefused if another live migration has it, or if it leads to another collection than `url`.
@@ -70,17 +71,23 @@ class Routes(Database):
         event: str,
         token: int | None,
         alias: JsonObject | None = None,
+        approval: int | None = None,
     ) -> Route:
-        """Move the route, its epoch, the alias intent and the state in one transaction; the way back uses it too.
+        """Move the route, its epoch, the alias intent and the state in one transaction, and use the approval in it.
+
+        The way back is switched by the same call.
 
         Raises LeaseLost if the token does not hold the migration, UnsafeRoute if the epoch or the state is another, the
-        route belongs to another migration, or this one is a trial. Then nothing was changed.
+        route belongs to another migration, this one is a trial, or the approval is no unused yes to
+        this. Then nothing was changed.
         """
         with self._write() as write:
             require(write, token, migration_id)
             row = _known_route(write.connection, name)
             _refuse_unsafe(write.connection, row, migration_id, expected_epoch)
             compare_and_set(write, migration_id, {state_from}, state_to)
+            if approval is not None:
+                use(write, migration_id, approval)
             values = {"url": _canonical(to_url), "previous_url": row.url, "epoch": expected_epoch + 1}
             rest = {"changed_at": write.now, "alias": alias, "alias_confirmed_at": None}
             write.connection.execute(update(routes).where(routes.c.name == name).values(**values, **rest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from vecferry import plain
 from vecferry.errors import DataDiffer, NotFound
@@ -28,6 +28,12 @@ class Slices(Database):
         with self._read() as connection:
             known(connection, migration_id)
             return [_slice_row(row) for row in connection.execute(query)]
+
+    def slice(self, migration_id: str, number: int) -> SliceRow:
+        """One slice. Raises NotFound."""
+        with self._read() as connection:
+            known(connection, migration_id)
+            return _slice_row(_row(connection, migration_id, number))
 
     def record_copied(self, migration_id: str, number: int, receipt: Receipt, token: int | None = None) -> None:
         """The part is whole in the archive. Raises DataDiffer if another receipt was recorded for this slice."""
@@ -67,7 +73,11 @@ def _found(write: Write, migration_id: str, number: int, token: int | None) -> R
     """The slice's row, the lease checked. Raises NotFound, LeaseLost."""
     known(write.connection, migration_id)
     require(write, token, migration_id)
-    row = write.connection.execute(select(slices).where(_is(migration_id, number))).one_or_none()
+    return _row(write.connection, migration_id, number)
+
+
+def _row(connection: Connection, migration_id: str, number: int) -> Row[Any]:
+    row = connection.execute(select(slices).where(_is(migration_id, number))).one_or_none()
     if row is None:
         advice = "the number comes from the stored plan: `vecferry status ID`"
         raise NotFound(f"the plan of migration {migration_id} has no slice {number}", advice=advice)
