@@ -1,0 +1,405 @@
+"""Ids: how the ids of a source become ids that the target can hold, and what they were.
+
+Three codecs, each total and injective over every typed id, so that an id which no one had seen when
+the plan was made, or one that looks encoded already, still finds a place of its own and its way back:
+
+* `SameIds`: the target holds the kind.
+* `TextIds`: the target knows text alone. The common kind is written as it is, others as `kind:text`.
+* `DerivedIds`: the target knows integers and UUIDs. What fits is kept; the rest becomes the UUIDv5 of
+  its text, and the payload keeps the original.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vecferry import batch as columns
+from vecferry.capabilities import Capabilities
+from vecferry.errors import BadRecord, ConfigError
+from vecferry.mapping.draft import Draft, key_pattern
+from vecferry.mapping.kinds import is_text
+from vecferry.mapping.profile import Profile
+from vecferry.mapping.rules import Rules, counted, exact, free_name, quoted, refused
+from vecferry.model import CollectionSchema, Decision, IdKind, Outcome
+
+__all__ = [
+    "NAMESPACE",
+    "DerivedIds",
+    "IdCodec",
+    "SameIds",
+    "TextIds",
+    "decide_ids",
+    "ids_from_json",
+    "is_uuid_text",
+    "uuid5_texts",
+]
+
+NAMESPACE = uuid.UUID("37142f1f-7256-57da-8602-45c3b9d868cd")
+"""The namespace of all UUIDs that vecferry derives: uuid5(NAMESPACE_URL, "urn:vecferry:id"). Never changes."""
+
+_KINDS = tuple(IdKind)
+_CODE = {kind: code for code, kind in enumerate(_KINDS)}
+_UUID_TEXT = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID_VERSION_5 = "^.{14}5"
+_TAGGED = "^(uint64|int64|uuid|string):"
+_HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+_HYPHENS = (8, 13, 18, 23)
+_UUID_CHARS = 36
+
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+
+
+def _codes(kinds: pa.DictionaryArray) -> Codes:
+    """Position of each row's kind in `IdKind`, whatever the order of the column's own dictionary."""
+    table = np.array([_CODE[IdKind(kind)] for kind in kinds.dictionary.to_pylist()], dtype=np.int8)
+    return table[kinds.indices.to_numpy(zero_copy_only=False)] if len(table) else np.empty(0, np.int8)
+
+
+def _kind_column(codes: Codes) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([kind.value for kind in _KINDS], pa.string()))
+
+
+def _mask(array: pa.BooleanArray) -> Mask:
+    found: Mask = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def is_uuid_text(texts: pa.StringArray) -> Mask:
+    """`(n,) bool`: which texts are UUIDs in their canonical spelling."""
+    return _mask(pc.match_substring_regex(texts, _UUID_TEXT))
+
+
+def uuid5_texts(texts: list[bytes]) -> pa.StringArray:
+    """The UUIDv5 of each text (UTF-8) in vecferry's namespace, as canonical text."""
+    sha1, prefix = hashlib.sha1, NAMESPACE.bytes
+    joined = b"".join([sha1(prefix + text).digest() for text in texts])
+    octets = np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), 20)[:, :16].copy()
+    octets[:, 6] = octets[:, 6] & 0x0F | 0x50
+    octets[:, 8] = octets[:, 8] & 0x3F | 0x80
+    digits = np.empty((len(texts), 32), dtype=np.uint8)
+    digits[:, 0::2], digits[:, 1::2] = _HEX[octets >> 4], _HEX[octets & 15]
+    chars = np.full((len(texts), _UUID_CHARS), ord("-"), dtype=np.uint8)
+    chars[:, [at for at in range(_UUID_CHARS) if at not in _HYPHENS]] = digits
+    offsets = np.arange(0, _UUID_CHARS * (len(texts) + 1), _UUID_CHARS, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(chars))
+
+
+@dataclass(frozen=True, slots=True)
+class SameIds:
+    """The target holds every kind of id that the source has."""
+
+    kinds: frozenset[IdKind]
+    mode: ClassVar[str] = "same"
+    field: ClassVar[str] = ""
+
+    @property
+    def target_kinds(self) -> frozenset[IdKind]:
+        """Kinds that stand in the target."""
+        return self.kinds
+
+    def encode(self, draft: Draft) -> None:
+        """Nothing changes. Raises BadRecord, naming the id, for a kind that the plan did not see."""
+        codes = _codes(draft.columns[columns.ID_KIND])
+        unknown = ~np.isin(codes, [_CODE[kind] for kind in self.kinds])
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            text = draft.columns[columns.ID][row].as_py()
+            raise BadRecord(
+                f"id {text!r} is of kind {_KINDS[codes[row]]}, which the plan did not see and the target may not hold",
+                advice="the source changed since its inventory; start a new migration",
+            )
+
+    def decode(self, draft: Draft) -> None:
+        """Nothing changes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that `ids_from_json` reads."""
+        return {"mode": self.mode, "kinds": sorted(self.kinds)}
+
+
+@dataclass(frozen=True, slots=True)
+class TextIds:
+    """The target holds text alone. Ids of the `plain` kinds are written as they are, others as `kind:text`.
+
+    `plain` is {string}, or number and UUID kinds whose texts cannot be confused. A plain string that is
+    empty or looks like `kind:text` is written as `string:...`.
+    """
+
+    plain: frozenset[IdKind]
+    mode: ClassVar[str] = "text"
+    field: ClassVar[str] = ""
+    target_kinds: ClassVar[frozenset[IdKind]] = frozenset({IdKind.STRING})
+
+    def encode(self, draft: Draft) -> None:
+        """Type and text become one text."""
+        codes = _codes(draft.columns[columns.ID_KIND])
+        draft.columns[columns.ID] = self.texts(draft.columns[columns.ID], codes)
+        draft.columns[columns.ID_KIND] = columns.kind_array(IdKind.STRING, draft.rows)
+
+    def texts(self, texts: pa.StringArray, codes: Codes) -> pa.StringArray:
+        """One text for each typed id; no two ids share one."""
+        tagged = ~np.isin(codes, [_CODE[kind] for kind in self.plain])
+        if IdKind.STRING in self.plain:
+            lookalike = _mask(pc.match_substring_regex(texts, _TAGGED)) | _mask(pc.equal(texts, ""))
+            tagged |= lookalike & (codes == _CODE[IdKind.STRING])
+        if not tagged.any():
+            return texts
+        prefixes = _kind_column(codes).cast(pa.string())
+        with_prefix = pc.binary_join_element_wise(prefixes, texts, ":")
+        return pc.if_else(pa.array(tagged), with_prefix, texts)
+
+    def decode(self, draft: Draft) -> None:
+        """Text becomes a typed id again."""
+        texts, codes = self.typed(draft.columns[columns.ID])
+        draft.columns[columns.ID], draft.columns[columns.ID_KIND] = texts, _kind_column(codes)
+
+    def typed(self, texts: pa.StringArray) -> tuple[pa.StringArray, Codes]:
+        """The inverse of `texts`: canonical texts, and the code of each kind."""
+        parts = pc.extract_regex(texts, "(?s)^(?P<kind>uint64|int64|uuid|string):(?P<text>.*)$")
+        tagged = _mask(parts.is_valid())
+        codes = self._plain_codes(texts)
+        if not tagged.any():
+            return texts, codes
+        named = pc.struct_field(parts, "kind").dictionary_encode().filter(pa.array(tagged))
+        codes[tagged] = _codes(named)
+        return pc.if_else(pa.array(tagged), pc.struct_field(parts, "text"), texts), codes
+
+    def _plain_codes(self, texts: pa.StringArray) -> Codes:
+        """Kinds of texts without a prefix; what no plain kind explains was put there by others and is a string."""
+        codes = np.full(len(texts), _CODE[IdKind.STRING], dtype=np.int8)
+        if IdKind.UUID in self.plain:
+            codes[is_uuid_text(texts)] = _CODE[IdKind.UUID]
+        for kind, shape in ((IdKind.UINT64, "^[0-9]+$"), (IdKind.INT64, "^-?[0-9]+$")):
+            if kind in self.plain:
+                codes[_mask(pc.match_substring_regex(texts, shape))] = _CODE[kind]
+        return codes
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that `ids_from_json` reads."""
+        return {"mode": self.mode, "plain": sorted(self.plain)}
+
+
+_IN_PAYLOAD = TextIds(frozenset({IdKind.STRING}))
+"""How an original id stands in the payload: strings as they are, other kinds with their name before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedIds:
+    """The target holds uint64 and UUIDs. What it cannot hold becomes a UUIDv5, the original goes to the payload.
+
+    `numbers` and `uuids` say what the target's integers and UUIDs stand for in the source: of kind
+    int64, negative ones are derived; as strings, those that are UUID texts are kept. Where both plain
+    and derived ids are expected, `only_ours` keeps them apart for certain: a source's own UUIDs of
+    version 5 are derived as well. `field` is the payload key, `derives` whether the plan expects any.
+    """
+
+    numbers: IdKind
+    uuids: IdKind
+    field: str
+    derives: bool
+    only_ours: bool = False
+    mode: ClassVar[str] = "derived"
+    target_kinds: ClassVar[frozenset[IdKind]] = frozenset({IdKind.UINT64, IdKind.UUID})
+
+    def encode(self, draft: Draft) -> None:
+        """Ids become integers and UUIDs; the payload of a derived one keeps the original."""
+        texts, codes = draft.columns[columns.ID], _codes(draft.columns[columns.ID_KIND])
+        is_number, is_uuid = self._kept(texts, codes)
+        derived = np.flatnonzero(~(is_number | is_uuid))
+        new_codes = np.where(is_number, _CODE[IdKind.UINT64], _CODE[IdKind.UUID]).astype(np.int8)
+        draft.columns[columns.ID_KIND] = _kind_column(new_codes)
+        if not len(derived):
+            return
+        rows = pa.array(derived)
+        originals = _IN_PAYLOAD.texts(texts.take(rows), codes[derived])
+        found = uuid5_texts(originals.cast(pa.binary()).to_pylist())
+        mask = pa.array(~(is_number | is_uuid))
+        draft.columns[columns.ID] = found if len(derived) == draft.rows else pc.replace_with_mask(texts, mask, found)
+        if draft.has(columns.PAYLOAD):
+            for payload, original in zip(draft.payloads(derived), originals.to_pylist(), strict=True):
+                payload[self.field] = original
+            draft.changed_rows(derived)
+
+    def _kept(self, texts: pa.StringArray, codes: Codes) -> tuple[Mask, Mask]:
+        """Which ids stay as integers, and which stay as UUIDs."""
+        is_number = codes == _CODE[self.numbers]
+        if self.numbers is IdKind.INT64 and is_number.any():
+            is_number &= ~_mask(pc.starts_with(texts, "-"))
+        is_uuid = codes == _CODE[self.uuids]
+        if self.uuids is IdKind.STRING and is_uuid.any():
+            is_uuid &= is_uuid_text(texts)
+        if self.only_ours and is_uuid.any():
+            is_uuid &= ~_mask(pc.match_substring_regex(texts, _UUID_VERSION_5))
+        return is_number, is_uuid
+
+    def decode(self, draft: Draft) -> None:
+        """The originals again. Needs the payload where the plan expects derived ids (ValueError).
+
+        A payload key of our name whose text does not lead to the record's id is the application's own.
+        """
+        texts, codes = draft.columns[columns.ID], _codes(draft.columns[columns.ID_KIND])
+        is_uuid = codes == _CODE[IdKind.UUID]
+        new_codes = np.where(is_uuid, _CODE[self.uuids], _CODE[self.numbers]).astype(np.int8)
+        rows = self._derived_rows(draft, is_uuid)
+        if len(rows):
+            originals = pa.array([payload.pop(self.field) for payload in draft.payloads(rows)], pa.string())
+            draft.changed_rows(rows)
+            original_texts, new_codes[rows] = _IN_PAYLOAD.typed(originals)
+            mask = np.zeros(draft.rows, dtype=np.bool_)
+            mask[rows] = True
+            draft.columns[columns.ID] = pc.replace_with_mask(texts, pa.array(mask), original_texts)
+        draft.columns[columns.ID_KIND] = _kind_column(new_codes)
+
+    def _derived_rows(self, draft: Draft, is_uuid: Mask) -> npt.NDArray[np.int64]:
+        if not draft.has(columns.PAYLOAD):
+            if self.derives and is_uuid.any():
+                raise ValueError(f"original ids stand in the payload (key {self.field!r}), which was not read")
+            return np.empty(0, dtype=np.int64)
+        rows = draft.matching(key_pattern(self.field))
+        rows = rows[is_uuid[rows]]
+        found = [payload.get(self.field) for payload in draft.payloads(rows)] if len(rows) else []
+        kept = [value.encode() for value in found if isinstance(value, str) and is_text(value)]
+        rows = rows[[isinstance(value, str) and is_text(value) for value in found]]
+        if not len(rows):
+            return rows
+        ours = _mask(pc.equal(uuid5_texts(kept), draft.columns[columns.ID].take(pa.array(rows))))
+        return rows[ours]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that `ids_from_json` reads."""
+        return {
+            "mode": self.mode,
+            "numbers": self.numbers.value,
+            "uuids": self.uuids.value,
+            "field": self.field,
+            "derives": self.derives,
+            "only_ours": self.only_ours,
+        }
+
+
+IdCodec = SameIds | TextIds | DerivedIds
+
+
+def ids_from_json(data: dict[str, Any]) -> IdCodec:
+    """The codec that `to_json` wrote. Raises ConfigError for a mode of a later version."""
+    mode = data["mode"]
+    if mode == SameIds.mode:
+        return SameIds(frozenset(map(IdKind, data["kinds"])))
+    if mode == TextIds.mode:
+        return TextIds(frozenset(map(IdKind, data["plain"])))
+    if mode == DerivedIds.mode:
+        return DerivedIds(
+            IdKind(data["numbers"]), IdKind(data["uuids"]), data["field"], data["derives"], data["only_ours"]
+        )
+    raise ConfigError(f"ids were mapped by the way {mode!r}, which this vecferry does not know", advice="upgrade it")
+
+
+# Deciding
+
+
+def decide_ids(
+    schema: CollectionSchema, profile: Profile, target: Capabilities, rules: Rules, taken: frozenset[str]
+) -> tuple[IdCodec, list[Decision]]:
+    """How ids travel. `taken` are the payload keys of the source."""
+    seen = frozenset(profile.id_kinds) or schema.id_kinds
+    duplicates = _refuse_duplicates(profile)
+    codec: IdCodec
+    if seen <= target.id_kinds and (target.empty_id or not profile.empty_ids):
+        codec = SameIds((schema.id_kinds | seen) & target.id_kinds)
+        decision = exact("ids", f"stay what they are ({', '.join(sorted(seen))})")
+    elif IdKind.STRING in target.id_kinds:
+        codec, decision = _as_text(schema, profile, seen)
+    elif target.id_kinds >= DerivedIds.target_kinds:
+        codec, decision = _derived(profile, target, seen, free_name(rules.id_field, taken))
+    else:
+        codec = SameIds(target.id_kinds)
+        held = ", ".join(sorted(target.id_kinds))
+        detail = f"the source has ids of kind {', '.join(sorted(seen))}; {target.engine} holds {held} only"
+        decision = refused("ids", detail, "choose another target")
+    return codec, [*duplicates, decision, *_refuse_long(codec, profile, target)]
+
+
+def _refuse_duplicates(profile: Profile) -> list[Decision]:
+    if not profile.duplicate_ids:
+        return []
+    names = ", ".join(profile.duplicate_examples)
+    detail = f"{counted(profile.duplicate_ids, 'record')} repeat an id that came before, for example {names}"
+    advice = "make the ids unique; a store would keep only one record of each"
+    return [refused("duplicate ids", detail, advice, profile.duplicate_ids)]
+
+
+def _refuse_long(codec: IdCodec, profile: Profile, target: Capabilities) -> list[Decision]:
+    """A limit on an id's length, where ids stay text; `string:` and `uint64:` are the longest prefixes."""
+    if target.max_id_bytes is None or codec.target_kinds == DerivedIds.target_kinds:
+        return []
+    tagged = isinstance(codec, TextIds) and not profile.id_kinds.keys() <= codec.plain
+    longest = profile.longest_id_bytes + (len("uint64:") if tagged else 0)
+    if longest <= target.max_id_bytes:
+        return []
+    detail = f"the longest id has {longest:,} bytes; {target.engine} takes {target.max_id_bytes:,}"
+    return [refused("long ids", detail, "shorten the ids in the source, or choose another target")]
+
+
+_UNMISTAKABLE = (frozenset({IdKind.UINT64, IdKind.UUID}), frozenset({IdKind.INT64, IdKind.UUID}))
+
+
+def _as_text(schema: CollectionSchema, profile: Profile, seen: frozenset[IdKind]) -> tuple[IdCodec, Decision]:
+    plain = _plain_kinds(schema.id_kinds, profile, seen)
+    written = ", ".join(sorted(seen & plain)) or "none"
+    detail = f"become text ({written} as they are"
+    others = seen - plain
+    if others:
+        detail += f", {', '.join(sorted(others))} with their kind before them, such as '{min(others)}:...'"
+    if profile.empty_ids:
+        detail += f", {counted(profile.empty_ids, 'empty id')} as 'string:'"
+    detail += "), and get their kind back on the way back"
+    rows = sum(profile.id_kinds.get(kind, 0) for kind in seen - {IdKind.STRING}) + profile.empty_ids
+    return TextIds(plain), Decision("ids", Outcome.ENCODED, detail, rows=rows if profile.rows else None)
+
+
+def _plain_kinds(declared: frozenset[IdKind], profile: Profile, seen: frozenset[IdKind]) -> frozenset[IdKind]:
+    if IdKind.STRING in seen:
+        return frozenset({IdKind.STRING})
+    for pair in _UNMISTAKABLE:
+        if seen <= pair:
+            # A kind that the source could hold but did not show is welcome as long as no texts can be confused.
+            return (seen | declared) & pair if not (seen | declared) - pair else seen
+    common = max((IdKind.UINT64, IdKind.INT64), key=lambda kind: profile.id_kinds.get(kind, 0))
+    return (seen - {IdKind.UINT64, IdKind.INT64}) | {common}
+
+
+def _derived(profile: Profile, target: Capabilities, seen: frozenset[IdKind], field: str) -> tuple[IdCodec, Decision]:
+    strings, int64s = profile.id_kinds.get(IdKind.STRING, 0), profile.id_kinds.get(IdKind.INT64, 0)
+    numbers = IdKind.UINT64 if IdKind.UINT64 in seen or IdKind.INT64 not in seen else IdKind.INT64
+    all_uuid_texts = 0 < strings == profile.uuid_texts and IdKind.UUID not in seen
+    uuids = IdKind.STRING if all_uuid_texts else IdKind.UUID
+    parts: list[tuple[int, str]] = []
+    if IdKind.STRING in seen and not all_uuid_texts:
+        parts.append((strings, "string id"))
+    if IdKind.INT64 in seen:
+        negative = numbers is IdKind.INT64
+        parts.append((profile.negative_ids if negative else int64s, "negative id" if negative else "int64 id"))
+    derived = sum(count for count, _ in parts)
+    derives = derived > 0 or (not profile.rows and bool(parts))
+    codec = DerivedIds(numbers, uuids, field, derives, only_ours=derives and IdKind.UUID in seen)
+    texts = []
+    if derives:
+        what = " and ".join(counted(count, noun) for count, noun in parts if count or not profile.rows)
+        texts.append(
+            f"{target.engine} takes integers and UUIDs only: {what} become UUIDv5 of their text; "
+            f"the original stays in the payload key {quoted(field)} and is used again on the way back"
+        )
+    if all_uuid_texts:
+        texts.append(f"{counted(strings, 'string id')} are UUIDs and become that UUID; they come back as strings")
+    if numbers is IdKind.INT64:
+        texts.append("the other int64 ids become uint64 and come back as int64")
+    return codec, Decision("ids", Outcome.ENCODED, "; ".join(texts), rows=derived if derives else strings or None)

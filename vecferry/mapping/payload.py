@@ -1,0 +1,277 @@
+"""Payload values that the target cannot hold: put aside, key by key, as JSON text in one payload key.
+
+The codec looks at every payload, not only at what the profile saw, by one regular expression over the
+column; only rows that match are parsed. So a value that appears after the plan was made is put aside too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import canonical, plain
+from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType
+from vecferry.mapping import floats, kinds
+from vecferry.mapping.draft import Draft, key_pattern, text_pattern
+from vecferry.mapping.profile import KeyProfile, PayloadProfile
+from vecferry.mapping.rules import counted, exact, quoted
+from vecferry.model import Decision, Filterable, Outcome
+
+__all__ = ["PayloadCodec", "decide_payload"]
+
+_MAX_LISTED_KEYS = 20
+_LISTS = frozenset(
+    {
+        PayloadType.EMPTY_LIST,
+        PayloadType.STRING_LIST,
+        PayloadType.INTEGER_LIST,
+        PayloadType.FLOAT_LIST,
+        PayloadType.BOOL_LIST,
+        PayloadType.MIXED_LIST,
+    }
+)
+_TAGGED = '"[$]vecferry"'
+_ALWAYS = "^"
+# How a value of a type must show in the text of its row; what is not here shows everywhere.
+_TRACES = {
+    PayloadType.NULL: "null",
+    PayloadType.OBJECT: r"[:\[,]\{",
+    PayloadType.SPECIAL: _TAGGED,
+    **dict.fromkeys(_LISTS, r"\["),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadCodec:
+    """Keeps what `support` holds and puts the rest under `field`.
+
+    `reserved` are the keys that the mapping itself writes (`field` among them): a record's own key of
+    such a name is put aside as well, so nothing is ever mistaken for an encoding.
+    """
+
+    support: PayloadSupport
+    field: str
+    reserved: frozenset[str]
+
+    def encode(self, draft: Draft) -> None:
+        """Put aside what the target cannot hold."""
+        pattern = _suspicious(self.support, self.reserved)
+        if not draft.has(columns.PAYLOAD) or not pattern:
+            return
+        rows = draft.matching(pattern)
+        if not len(rows):
+            return
+        for row, payload in zip(rows.tolist(), draft.payloads(rows), strict=True):
+            aside = {key: value for key, value in payload.items() if self.problem(key, value)}
+            if aside:
+                for key in aside:
+                    del payload[key]
+                payload[self.field] = canonical.encode(aside).decode()
+                draft.changed(row)
+
+    def decode(self, draft: Draft) -> None:
+        """Give back what was put aside. A value under our key that we did not write is the application's own."""
+        if not draft.has(columns.PAYLOAD):
+            return
+        rows = draft.matching(key_pattern(self.field))
+        for row, payload in zip(rows.tolist(), draft.payloads(rows), strict=True):
+            aside = _parse_aside(payload.get(self.field))
+            if aside is not None and not (aside.keys() & payload.keys()) - {self.field}:
+                del payload[self.field]
+                payload.update(aside)
+                draft.changed(row)
+
+    def problem(self, key: str, value: Any) -> str:
+        """Why the target cannot hold this top-level key with this value; `""` when it can."""
+        return _key_problem(self.support, self.reserved, key) or _value_problem(self.support, value)
+
+    def predicted(self, payloads: pa.StringArray) -> pa.StringArray:
+        """The payload column as the target gives it back: floats as its parser reads them."""
+        return floats.predict_column(payloads, floats.PASSES[self.support.float_text])[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that `from_json` reads."""
+        support = plain.to_plain(self.support)
+        support["types"] = sorted(frozenset(PayloadType) - self.support.types)
+        return {"field": self.field, "reserved": sorted(self.reserved), "not_held": support}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PayloadCodec:
+        """The codec that `to_json` wrote."""
+        support = dict(data["not_held"])
+        support["types"] = sorted(frozenset(PayloadType) - frozenset(map(PayloadType, support["types"])))
+        return cls(plain.from_plain(PayloadSupport, support), data["field"], frozenset(data["reserved"]))
+
+
+def _parse_aside(text: Any) -> dict[str, Any] | None:
+    """What was put aside, or None for a value that `encode` cannot have written."""
+    if not isinstance(text, str) or not kinds.is_text(text):
+        return None
+    raw = text.encode()
+    try:
+        aside = canonical.decode(raw)
+        ours = isinstance(aside, dict) and bool(aside) and canonical.encode(aside) == raw
+    except (ValueError, TypeError, KeyError):
+        return None
+    return aside if ours else None
+
+
+def _key_problem(support: PayloadSupport, reserved: frozenset[str], key: str) -> str:
+    if key in reserved:
+        return "vecferry uses this key itself"
+    if key in support.reserved_keys or any(prefix and key.startswith(prefix) for prefix in support.reserved_prefixes):
+        return "the key is reserved"
+    if not key and not support.empty_key:
+        return "the key is empty"
+    if PayloadType.SPECIAL not in support.types and (key == canonical.TAG or not kinds.is_text(key)):
+        return "JSON cannot say the key"
+    return ""
+
+
+def _value_problem(support: PayloadSupport, value: Any) -> str:
+    kind = kinds.classify(value)
+    if kind not in support.types:
+        return f"the value is a {kind}" if kind is not PayloadType.SPECIAL else "JSON cannot say the value"
+    if kind in (PayloadType.STRING, PayloadType.BOOL, PayloadType.NULL):
+        return ""
+    if support.max_depth is not None and 1 + kinds.depth(value) > support.max_depth:
+        return "the value is nested too deep"
+    if not support.empty_key and kind is PayloadType.OBJECT and _has_empty_key(value):
+        return "a key in it is empty"
+    return _number_problem(support, value)
+
+
+def _number_problem(support: PayloadSupport, value: Any) -> str:
+    for number in kinds.numbers(value):
+        if isinstance(number, int):
+            if not _in_range(support, number):
+                return "an integer is out of range"
+        elif number == 0.0 and not support.negative_zero and math.copysign(1.0, number) < 0:
+            return "-0.0 would lose its sign"
+    return ""
+
+
+def _in_range(support: PayloadSupport, number: int) -> bool:
+    low, high = support.integer_min, support.integer_max
+    return (low is None or number >= low) and (high is None or number <= high)
+
+
+def _has_empty_key(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "" in value or any(map(_has_empty_key, value.values()))
+    return isinstance(value, list) and any(map(_has_empty_key, value))
+
+
+@cache
+def _suspicious(support: PayloadSupport, reserved: frozenset[str]) -> str:
+    """An RE2 pattern that every payload with something to put aside matches; `""` when nothing ever is."""
+    parts = [_TRACES.get(kind, _ALWAYS) for kind in PayloadType if kind not in support.types]
+    keys = sorted(reserved | support.reserved_keys)
+    if keys:
+        parts.append(key_pattern(*keys))
+    parts += [f'[{{,]"{text_pattern(prefix)}' for prefix in support.reserved_prefixes if prefix]
+    if not support.empty_key:
+        parts.append('[{,]"":')
+    if not support.negative_zero:
+        parts.append(r"-0\.0")
+    if support.max_depth is not None:
+        parts.append(r"(?:[\[{][^\[{]*){" + str(min(support.max_depth + 1, 1000)) + "}")
+    parts += _range_patterns(support)
+    return "|".join(dict.fromkeys(parts))
+
+
+def _range_patterns(support: PayloadSupport) -> list[str]:
+    """Integers with as many digits as the bound, or more."""
+    found = []
+    for bound, sign in ((support.integer_min, "-"), (support.integer_max, "")):
+        if bound is not None:
+            found.append(rf"[:,\[]{sign}[0-9]{{{len(str(abs(bound)))}}}")
+    if support.integer_min is not None and support.integer_min > 0:
+        found.append(r"[:,\[][0-9]")
+    if support.integer_max is not None and support.integer_max < 0:
+        found.append(r"[:,\[]-")
+    return found
+
+
+# Deciding
+
+
+def decide_payload(
+    profile: PayloadProfile, rows: int, target: Capabilities, field: str, reserved: frozenset[str]
+) -> tuple[PayloadCodec, list[Decision]]:
+    """What becomes of payload values. `rows` is the number of records, `field` our free key."""
+    codec = PayloadCodec(target.payload, field, reserved)
+    aside = {key: found for key, found in ((k, _aside(codec, k, v)) for k, v in profile.keys.items()) if found}
+    return codec, [
+        _whole(profile, rows, field, len(aside)),
+        *_per_key(profile, field, aside),
+        *_floats(profile, target),
+    ]
+
+
+def _whole(profile: PayloadProfile, rows: int, field: str, aside: int) -> Decision:
+    if profile.rows < rows:
+        detail = f"not looked at before; what the target cannot hold goes as JSON text to the key {quoted(field)}"
+        return Decision("payload", Outcome.ENCODED, detail)
+    keys = "more than " * profile.more_keys + counted(len(profile.keys), "key")
+    if not aside and not profile.more_keys:
+        return exact("payload", f"{keys}; every value keeps its type and its bits", Filterable.SAME)
+    detail = f"{keys}; what is not named below keeps its type and its bits"
+    if not profile.more_keys:
+        return exact("payload", detail, Filterable.SAME)
+    detail += f", or goes as JSON text to the key {quoted(field)} where the target cannot hold it"
+    return Decision("payload", Outcome.ENCODED, detail, Filterable.SAME)
+
+
+def _per_key(profile: PayloadProfile, field: str, aside: dict[str, tuple[int, str]]) -> list[Decision]:
+    listed = list(aside.items())
+    decisions = []
+    for key, (count, why) in listed[:_MAX_LISTED_KEYS]:
+        lost = Filterable.LOST if count >= profile.keys[key].values else Filterable.CHANGED
+        detail = f"{why}; kept as JSON text in the payload key {quoted(field)}, and given back from it"
+        decisions.append(Decision(f"payload key {quoted(key)}", Outcome.ENCODED, detail, lost, count))
+    rest = listed[_MAX_LISTED_KEYS:]
+    if rest:
+        detail = f"{counted(len(rest), 'more key')}, such as {quoted(rest[0][0])}, kept as JSON text in the same way"
+        count = sum(found for _, (found, _) in rest)
+        decisions.append(Decision("more payload keys", Outcome.ENCODED, detail, Filterable.LOST, count))
+    return decisions
+
+
+def _aside(codec: PayloadCodec, key: str, found: KeyProfile) -> tuple[int, str] | None:
+    """How many values of a key are put aside (at least), and why."""
+    support = codec.support
+    problem = _key_problem(support, codec.reserved, key)
+    if problem:
+        return found.values, problem
+    unheld = {kind: count for kind, count in found.types.items() if kind not in support.types}
+    reasons = [f"{counted(count, 'value')} of type {kind}" for kind, count in sorted(unheld.items())]
+    count = sum(unheld.values())
+    extremes = (found.integer_min, found.integer_max)
+    if any(number is not None and not _in_range(support, number) for number in extremes):
+        reasons.append(f"integers from {found.integer_min} to {found.integer_max}, some out of the target's range")
+        count = max(count, 1)
+    if found.negative_zeros and not support.negative_zero:
+        reasons.append(f"{counted(found.negative_zeros, 'value')} with -0.0, which would lose its sign")
+        count = max(count, found.negative_zeros)
+    if support.max_depth is not None and 1 + found.depth > support.max_depth:
+        reasons.append(f"values nested {found.depth} deep")
+        count = max(count, 1)
+    return (count, " and ".join(reasons)) if reasons else None
+
+
+def _floats(profile: PayloadProfile, target: Capabilities) -> list[Decision]:
+    passes = floats.PASSES[target.payload.float_text]
+    rows = (0, profile.inexact_one_pass_rows, profile.inexact_two_passes_rows)[passes]
+    if not rows or target.payload.float_text is FloatText.EXACT:
+        return []
+    detail = (
+        f"{target.engine} stores a float of {counted(rows, 'record')} one unit in the last place off; which ones and "
+        "what they become is predicted bit for bit and checked, and the archive keeps the originals"
+    )
+    return [Decision("payload floats", Outcome.ENCODED, detail, Filterable.CHANGED, rows)]

@@ -1,0 +1,226 @@
+"""Payloads of batches as counts per key.
+
+Payloads of one shape (the same keys with the same Python types) are looked at together, column by
+column, so that ordinary data cost one look-up a record and a few C calls a column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vecferry import canonical
+from vecferry.capabilities import PayloadType
+from vecferry.mapping import floats, kinds
+from vecferry.mapping.profile import MAX_KEYS, KeyProfile, PayloadProfile
+
+__all__ = ["PayloadProfiler"]
+
+Shape = tuple[tuple[str, ...], tuple[type, ...]]
+_TAG_PATTERN = '"' + "[$]" + 'vecferry"'
+
+
+@dataclass(slots=True)
+class _Key:
+    """The counts of one key while they grow."""
+
+    types: Counter[PayloadType] = field(default_factory=Counter)
+    integer_min: int | None = None
+    integer_max: int | None = None
+    float_min: float | None = None
+    float_max: float | None = None
+    longest_string_bytes: int = 0
+    depth: int = 0
+    negative_zeros: int = 0
+
+    def integers(self, low: int, high: int) -> None:
+        """Take integers between these."""
+        self.integer_min = low if self.integer_min is None else min(self.integer_min, low)
+        self.integer_max = high if self.integer_max is None else max(self.integer_max, high)
+
+    def floats(self, low: float, high: float) -> None:
+        """Take finite floats between these."""
+        self.float_min = low if self.float_min is None else min(self.float_min, low)
+        self.float_max = high if self.float_max is None else max(self.float_max, high)
+
+    def observe(self, kind: type, values: Sequence[Any]) -> None:
+        """Take values of one Python type."""
+        _COLUMNS.get(kind, _others)(self, values)
+
+    def merge(self, other: KeyProfile) -> None:
+        """Take what another profile of this key holds."""
+        self.types.update(other.types)
+        if other.integer_min is not None and other.integer_max is not None:
+            self.integers(other.integer_min, other.integer_max)
+        if other.float_min is not None and other.float_max is not None:
+            self.floats(other.float_min, other.float_max)
+        self.longest_string_bytes = max(self.longest_string_bytes, other.longest_string_bytes)
+        self.depth = max(self.depth, other.depth)
+        self.negative_zeros += other.negative_zeros
+
+    def profile(self) -> KeyProfile:
+        """The counts, frozen."""
+        return KeyProfile(
+            dict(self.types),
+            self.integer_min,
+            self.integer_max,
+            self.float_min,
+            self.float_max,
+            self.longest_string_bytes,
+            self.depth,
+            self.negative_zeros,
+        )
+
+
+def _nulls(key: _Key, values: Sequence[Any]) -> None:
+    key.types[PayloadType.NULL] += len(values)
+
+
+def _bools(key: _Key, values: Sequence[Any]) -> None:
+    key.types[PayloadType.BOOL] += len(values)
+
+
+def _integers(key: _Key, values: Sequence[int]) -> None:
+    key.types[PayloadType.INTEGER] += len(values)
+    key.integers(min(values), max(values))
+
+
+def _floats(key: _Key, values: Sequence[float]) -> None:
+    finite = values if all(map(math.isfinite, values)) else [value for value in values if math.isfinite(value)]
+    key.types[PayloadType.FLOAT] += len(finite)
+    if len(finite) < len(values):
+        key.types[PayloadType.SPECIAL] += len(values) - len(finite)
+    if finite:
+        key.floats(min(finite), max(finite))
+        if 0.0 in finite:
+            key.negative_zeros += sum(map(_is_negative_zero, finite))
+
+
+def _is_negative_zero(value: float) -> bool:
+    return value == 0.0 and math.copysign(1.0, value) < 0
+
+
+def _strings(key: _Key, values: Sequence[str]) -> None:
+    try:
+        longest = max(map(len, map(str.encode, values)))
+    except UnicodeEncodeError:
+        _others(key, values)
+        return
+    key.types[PayloadType.STRING] += len(values)
+    key.longest_string_bytes = max(key.longest_string_bytes, longest)
+
+
+def _others(key: _Key, values: Iterable[Any]) -> None:
+    for value in values:
+        kind = kinds.classify(value)
+        key.types[kind] += 1
+        if kind is PayloadType.STRING:
+            key.longest_string_bytes = max(key.longest_string_bytes, len(value.encode()))
+        key.depth = max(key.depth, kinds.depth(value))
+        if kind is not PayloadType.STRING_LIST:
+            _numbers(key, value)
+
+
+def _numbers(key: _Key, value: Any) -> None:
+    found_negative_zero = False
+    for number in kinds.numbers(value):
+        if isinstance(number, int):
+            key.integers(number, number)
+        elif math.isfinite(number):
+            key.floats(number, number)
+            found_negative_zero |= _is_negative_zero(number)
+    key.negative_zeros += found_negative_zero
+
+
+_COLUMNS: dict[type, Callable[[_Key, Sequence[Any]], None]] = {
+    type(None): _nulls,
+    bool: _bools,
+    int: _integers,
+    float: _floats,
+    str: _strings,
+}
+
+
+class PayloadProfiler:
+    """Observes payload columns."""
+
+    def __init__(self) -> None:
+        self._rows = self._size_bytes = self._special_rows = self._one_pass_rows = self._two_passes_rows = 0
+        self._keys: dict[str, _Key] = {}
+        self._more_keys = False
+
+    def observe(self, payloads: pa.StringArray) -> None:
+        """Take one column of canonical payload texts."""
+        self._rows += len(payloads)
+        self._size_bytes += pc.sum(pc.binary_length(payloads)).as_py() or 0
+        self._special_rows += pc.sum(pc.match_substring_regex(payloads, _TAG_PATTERN)).as_py() or 0
+        self._observe_floats(payloads)
+        values = canonical.decode_many(payloads.cast(pa.binary()).to_pylist())
+        for (names, types), rows in _shapes(values).items():
+            for name, kind, column in zip(names, types, zip(*rows, strict=True), strict=True):
+                key = self._key(name)
+                if key is not None:
+                    key.observe(kind, column)
+
+    def _observe_floats(self, payloads: pa.StringArray) -> None:
+        once, changed = floats.predict_column(payloads, 1)
+        self._one_pass_rows += changed
+        if changed:
+            # A float that one reading leaves alone, a second one leaves alone too.
+            twice, _ = floats.predict_column(once, 1)
+            self._two_passes_rows += pc.sum(pc.not_equal(twice, payloads)).as_py()
+
+    def _key(self, name: str) -> _Key | None:
+        key = self._keys.get(name)
+        if key is None:
+            if len(self._keys) >= MAX_KEYS:
+                self._more_keys = True
+                return None
+            key = self._keys[name] = _Key()
+        return key
+
+    def merge(self, other: PayloadProfiler) -> None:
+        """Take everything that another one saw."""
+        found = other.profile()
+        self._rows += found.rows
+        self._size_bytes += found.size_bytes
+        self._special_rows += found.special_rows
+        self._one_pass_rows += found.inexact_one_pass_rows
+        self._two_passes_rows += found.inexact_two_passes_rows
+        self._more_keys |= found.more_keys
+        for name, counts in found.keys.items():
+            key = self._key(name)
+            if key is not None:
+                key.merge(counts)
+
+    def profile(self) -> PayloadProfile:
+        """What was seen so far. A key with lone surrogates is shown with them escaped."""
+        return PayloadProfile(
+            self._rows,
+            self._size_bytes,
+            {name.encode("utf-8", "backslashreplace").decode(): key.profile() for name, key in self._keys.items()},
+            self._more_keys,
+            self._special_rows,
+            self._one_pass_rows,
+            self._two_passes_rows,
+        )
+
+
+def _shapes(values: Sequence[dict[str, Any]]) -> dict[Shape, list[Iterable[Any]]]:
+    """Payload values grouped by their keys and types."""
+    shapes: dict[Shape, list[Iterable[Any]]] = {}
+    for payload in values:
+        columns = payload.values()
+        shape = (tuple(payload), tuple(map(type, columns)))
+        rows = shapes.get(shape)
+        if rows is None:
+            shapes[shape] = [columns]
+        else:
+            rows.append(columns)
+    return shapes

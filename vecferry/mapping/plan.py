@@ -1,0 +1,202 @@
+"""The mapping of one migration: all families decided together, and the batches that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import plain
+from vecferry.capabilities import Capabilities
+from vecferry.errors import BadRecord
+from vecferry.mapping.document import DocumentCodec, DocumentInPayload, decide_document, document_from_json
+from vecferry.mapping.draft import Draft
+from vecferry.mapping.ids import DerivedIds, IdCodec, decide_ids, ids_from_json
+from vecferry.mapping.metrics import METRIC_CONSENT
+from vecferry.mapping.payload import PayloadCodec, decide_payload
+from vecferry.mapping.profile import Profile
+from vecferry.mapping.rules import Rules, free_name
+from vecferry.mapping.vector_decisions import decide_vectors
+from vecferry.mapping.vectors import Tolerance, VectorCodec
+from vecferry.model import CollectionSchema, Decision, Feature, IdKind, JsonObject, Outcome
+
+__all__ = ["Mapping", "decide"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """How records of the source become records of the target, and back.
+
+    `source_schema` and `target_schema` hold what the mapping knows of both sides: vectors, kinds of ids,
+    documents. `decisions` are what people read; `consent` names the losses that were agreed to.
+    """
+
+    ids: IdCodec
+    vectors: VectorCodec
+    document: DocumentCodec
+    payload: PayloadCodec
+    source_schema: CollectionSchema
+    decisions: tuple[Decision, ...] = ()
+    not_moved: tuple[Feature, ...] = ()
+    consent: frozenset[str] = frozenset()
+
+    @property
+    def target_schema(self) -> CollectionSchema:
+        """The schema to create the target with, under the source's name."""
+        fields = tuple(target for _, target, _ in self.vectors.moved())
+        return CollectionSchema(self.source_schema.name, fields, self.ids.target_kinds, self.document.in_target)
+
+    @property
+    def tolerances(self) -> dict[str, Tolerance]:
+        """How near vectors must come back, by their names in the target."""
+        return self.vectors.tolerances()
+
+    def refusals(self) -> tuple[Decision, ...]:
+        """Decisions that stop the migration: refused, or a loss that nobody agreed to."""
+        return tuple(
+            decision
+            for decision in self.decisions
+            if decision.outcome is Outcome.REFUSED
+            or (decision.outcome is Outcome.LOSSY and decision.consent not in self.consent)
+        )
+
+    def forward(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The records to write. Hashes are dropped; parts that were not read stay out.
+
+        Raises BadRecord, naming the id, for a record that the plan does not cover, ValueError when
+        documents go into payloads and only one of the two was read.
+        """
+        batch = self._travelling(batch)
+        draft = Draft(batch)
+        self.payload.encode(draft)
+        self.document.encode(draft)
+        self.ids.encode(draft)
+        self.vectors.encode(draft)
+        return draft.finish()
+
+    def expected(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What reading the target back must give for these records, vectors within `tolerances`."""
+        found = self.forward(batch)
+        if columns.PAYLOAD not in found.schema.names:
+            return found
+        payloads = self.payload.predicted(found.column(columns.PAYLOAD))
+        at = found.schema.get_field_index(columns.PAYLOAD)
+        return found.set_column(at, found.schema.field(at), payloads)
+
+    def backward(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Records of the target in the source's terms: the inverse of `forward`.
+
+        Floats that the target changed stay changed, unit vectors stay unit vectors: the archive has the
+        originals. Vectors that stayed behind have no column. Raises ValueError when the payload was not
+        read and the original ids stand in it.
+        """
+        draft = Draft(batch)
+        self.vectors.decode(draft)
+        self.ids.decode(draft)
+        self.document.decode(draft)
+        self.payload.decode(draft)
+        return draft.finish()
+
+    def left_behind(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Ids of the records of a source batch that do not travel: they lack a vector, and that was agreed to."""
+        lacking = self.vectors.left_behind(batch)
+        names = [columns.ID, columns.ID_KIND]
+        return batch.select(names).filter(pa.array(lacking))
+
+    def _travelling(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        lacking = self.vectors.left_behind(batch)
+        return batch.filter(pa.array(~lacking)) if np.any(lacking) else batch
+
+    def original_schema(self, found: CollectionSchema) -> CollectionSchema:
+        """The schema in the source's terms of a target that its store describes as `found`."""
+        fields = tuple(source for source, _, _ in self.vectors.moved())
+        original = self.source_schema
+        return replace(found, vectors=fields, id_kinds=original.id_kinds, has_document=original.has_document, mark=None)
+
+    def to_mark(self) -> dict[str, Any]:
+        """What the target must bear so that its records can be read as they were: the codecs alone."""
+        return {
+            "version": VERSION,
+            "ids": self.ids.to_json(),
+            "vectors": self.vectors.to_json(),
+            "document": self.document.to_json(),
+            "payload": self.payload.to_json(),
+            "source": {
+                "name": self.source_schema.name,
+                "id_kinds": sorted(self.source_schema.id_kinds),
+                "has_document": self.source_schema.has_document,
+            },
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole mapping as plain JSON, decisions included."""
+        return {
+            **self.to_mark(),
+            "decisions": plain.to_plain(self.decisions),
+            "not_moved": plain.to_plain(self.not_moved),
+            "consent": sorted(self.consent),
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> Mapping:
+        """The mapping that `to_json` or `to_mark` wrote. Raises BadRecord for one of a later version."""
+        if data["version"] != VERSION:
+            raise BadRecord(
+                f"the mapping is of version {data['version']}, this vecferry knows {VERSION}",
+                advice="use the vecferry that made it, or a later one",
+            )
+        vectors, source = VectorCodec.from_json(data["vectors"]), data["source"]
+        return cls(
+            ids_from_json(data["ids"]),
+            vectors,
+            document_from_json(data["document"]),
+            PayloadCodec.from_json(data["payload"]),
+            CollectionSchema(
+                source["name"],
+                tuple(step.source for step in vectors.steps),
+                frozenset(map(IdKind, source["id_kinds"])),
+                source["has_document"],
+            ),
+            plain.from_plain(tuple[Decision, ...], data.get("decisions", [])),
+            plain.from_plain(tuple[Feature, ...], data.get("not_moved", [])),
+            frozenset(data.get("consent", [])),
+        )
+
+
+def decide(
+    schema: CollectionSchema,
+    profile: Profile,
+    source_capabilities: Capabilities,
+    target_capabilities: Capabilities,
+    rules: Rules,
+) -> Mapping:
+    """What happens to every feature of the source on its way to the target."""
+    taken = frozenset(profile.payload.keys)
+    ids, of_ids = decide_ids(schema, profile, target_capabilities, rules, taken)
+    document, of_document = decide_document(schema, profile, target_capabilities, rules, taken)
+    side_field = free_name(rules.side_field, taken | {ids.field, document.field})
+    reserved = {side_field}
+    if isinstance(ids, DerivedIds):
+        reserved.add(ids.field)
+    if isinstance(document, DocumentInPayload):
+        reserved.add(document.field)
+    payload, of_payload = decide_payload(
+        profile.payload, profile.rows, target_capabilities, side_field, frozenset(reserved)
+    )
+    vectors, of_vectors = decide_vectors(schema, profile, target_capabilities, rules)
+    named = frozenset() if rules.metric is None else frozenset({METRIC_CONSENT})
+    return Mapping(
+        ids,
+        vectors,
+        document,
+        payload,
+        replace(schema, features=(), mark=None, missing_vectors=0, dialect="", notes=()),
+        (*of_ids, *of_vectors, *of_document, *of_payload),
+        schema.features,
+        rules.consent | named,
+    )
