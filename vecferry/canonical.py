@@ -33,7 +33,8 @@ __all__ = ["TAG", "decode", "decode_many", "encode", "encode_json_text", "encode
 TAG = "$vecferry"
 _TAG_BYTES = b'"$vecferry"'
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
-_LONG_DIGITS = re.compile(rb"\d{19}")
+# Digits after a decimal point do not count: they would send every long float down the slow path.
+_LONG_DIGITS = re.compile(rb"(?:^|[:,\[\s])-?\d{19}")
 _INT64 = range(-(2**63), 2**64)
 
 

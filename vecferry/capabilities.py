@@ -85,6 +85,7 @@ class Capabilities:
 
     `stores_metric`: the collection itself records its metric.
     `document`: a document is a field of its own. `max_id_bytes`: UTF-8 length of string ids.
+    `empty_id`: a string id may be the empty text.
     `one_process`: only one process may have it open, so process, Dask and Ray runners are refused.
     `parallel_reads`, `parallel_writes`: how many slices at once bring a gain and are safe.
     `cheap_vectors`: reading vectors costs little more than reading ids (files, embedded stores).
@@ -101,6 +102,7 @@ class Capabilities:
     document: bool = False
     stores_metric: bool = True
     max_id_bytes: int | None = None
+    empty_id: bool = True
     one_process: bool = False
     parallel_reads: int = 1
     parallel_writes: int = 1
