@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,14 +133,16 @@ def _inode(where: Place) -> tuple[int, int] | None:
 
 def _engine(where: Place, busy_timeout_s: float) -> Engine:
     engine = _sqlite(where, where.file, busy_timeout_s) if where.file is not None else _postgresql(where)
-    with _understood(where):
+    with ExitStack() as on_error, _understood(where):
+        on_error.callback(engine.dispose)
         with engine.begin() as connection:
-            version = upgrade.found_version(connection, str(where))
-        if version < upgrade.newest():
+            version = upgrade.found_version(connection, str(where), upgrade.STEPS)
+        if version < upgrade.STEPS[-1].version:
             if where.file is not None:
                 _use_wal(engine)
             with _writing(engine) as connection:
-                upgrade.upgrade(connection, str(where), datetime.now(UTC))
+                upgrade.upgrade(connection, str(where), datetime.now(UTC), upgrade.STEPS)
+        on_error.pop_all()
     return engine
 
 

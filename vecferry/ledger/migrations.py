@@ -147,9 +147,8 @@ class Migrations(Database):
         """Move to another state if the one found is in `allowed_from`. Raises UnsafeRoute naming it if not."""
         with self._write() as write:
             require(write, token, migration_id)
-            compare_and_set(write, migration_id, allowed_from, to)
-            states = {"to": to.value, **(detail or {})}
-            audit.append(write, event, migration_id, states)
+            found = compare_and_set(write, migration_id, allowed_from, to)
+            audit.append(write, event, migration_id, {**(detail or {}), "from": found.value, "to": to.value})
             return _migration(known(write.connection, migration_id))
 
 

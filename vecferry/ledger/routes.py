@@ -72,6 +72,7 @@ class Routes(Database):
         token: int | None,
         alias: JsonObject | None = None,
         approval: int | None = None,
+        detail: JsonObject | None = None,
     ) -> Route:
         """Move the route, its epoch, the alias intent and the state in one transaction, and use the approval in it.
 
@@ -91,7 +92,8 @@ class Routes(Database):
             values = {"url": _canonical(to_url), "previous_url": row.url, "epoch": expected_epoch + 1}
             rest = {"changed_at": write.now, "alias": alias, "alias_confirmed_at": None}
             write.connection.execute(update(routes).where(routes.c.name == name).values(**values, **rest))
-            audit.append(write, event, migration_id, {"route": name, "to": state_to.value, "alias": alias, **values})
+            told = {**(detail or {}), "route": name, "to": state_to.value, "alias": alias, **values}
+            audit.append(write, event, migration_id, told)
             reached("ledger.switching")
             switched = _route(_known_route(write.connection, name))
         reached("ledger.switched")

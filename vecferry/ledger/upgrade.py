@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, inspect, select, text
 from vecferry.errors import ConfigError
 from vecferry.ledger.schema import schema_version
 
-__all__ = ["STEPS", "Step", "found_version", "newest", "upgrade"]
+__all__ = ["STEPS", "Step", "found_version", "upgrade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,7 @@ STEPS = (
 )
 
 
-def newest(steps: Sequence[Step] = STEPS) -> int:
-    """The version that this vecferry knows."""
-    return steps[-1].version
-
-
-def found_version(connection: Connection, where: str, steps: Sequence[Step] = STEPS) -> int:
+def found_version(connection: Connection, where: str, steps: Sequence[Step]) -> int:
     """The database's version, 0 for an empty one. Raises ConfigError for a newer one or something else's database."""
     tables = inspect(connection).get_table_names()
     if schema_version.name not in tables:
@@ -83,15 +78,16 @@ def found_version(connection: Connection, where: str, steps: Sequence[Step] = ST
             raise ConfigError(f"{where} is the database of something else", advice=advice)
         return 0
     version = connection.scalar(select(func.max(schema_version.c.version))) or 0
-    if version > newest(steps):
+    newest = steps[-1].version
+    if version > newest:
         raise ConfigError(
-            f"{where} has version {version}; this vecferry knows versions up to {newest(steps)}",
+            f"{where} has version {version}; this vecferry knows versions up to {newest}",
             advice="upgrade vecferry, or name another ledger by VECFERRY_LEDGER; nothing was changed",
         )
     return version
 
 
-def upgrade(connection: Connection, where: str, now: datetime, steps: Sequence[Step] = STEPS) -> None:
+def upgrade(connection: Connection, where: str, now: datetime, steps: Sequence[Step]) -> None:
     """Run the steps that the database lacks, within the caller's transaction: all or none."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(8317064)"))
