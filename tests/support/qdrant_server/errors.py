@@ -8,6 +8,10 @@ from enum import Enum
 import grpc
 
 
+# A class that the engine makes at run time and that is no `Exception`.
+PANIC = "PanicException"
+
+
 class Failure(Enum):
     """A kind of refusal: its gRPC status and its HTTP status."""
 
@@ -87,15 +91,23 @@ def unknown_vector(name: str) -> ApiError:
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """Turn the engine's errors into the server's: it raises bare `Exception`, so its text decides."""
+    """Turn the engine's errors into the server's: it raises bare `Exception`, so its text decides.
+
+    Errors of this server's own code pass through; they are faults, not refusals.
+    """
     try:
         yield
-    except ApiError:
-        raise
-    except Exception as error:
-        if type(error) not in (Exception, ValueError):
+    except BaseException as error:
+        if not is_engines(error):
             raise
         raise from_engine(str(error)) from error
+
+
+def is_engines(error: BaseException) -> bool:
+    """Whether the engine raised it: a refusal, an argument that it does not take, or a panic."""
+    if type(error) in (Exception, ValueError, OverflowError) or type(error).__name__ == PANIC:
+        return True
+    return type(error) is TypeError and str(error).startswith("failed to extract")
 
 
 def from_engine(text: str) -> ApiError:
@@ -105,9 +117,9 @@ def from_engine(text: str) -> ApiError:
     if path := re.match(r"invalid JSON path ?(.*)", text):
         message = f"Invalid json path: '{path[1]}'"
         return ApiError(Failure.BAD_INPUT, message, rest_message=f"Format error in JSON body: {message}")
-    if text.startswith("Service runtime error"):
+    if text.startswith(("Service runtime error", "assertion ")):
         return ApiError(Failure.INTERNAL, text)
-    return bad_input(text)
+    return bad_input(text.partition("\n")[0])
 
 
 def missing_field(name: str) -> ApiError:

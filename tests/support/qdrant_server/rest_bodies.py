@@ -40,6 +40,13 @@ def adapted(adapter: TypeAdapter[Any], body: Any) -> Any:
         raise misfit(error) from error
 
 
+def field(body: Any, name: str) -> Any:
+    """A field that must be there."""
+    if not isinstance(body, dict) or name not in body:
+        raise missing_field(name)
+    return body[name]
+
+
 def misfit(error: ValidationError) -> ApiError:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
@@ -56,31 +63,27 @@ def insert(body: Any) -> m.PointsList | m.PointsBatch:
     if "points" in body:
         return m.PointsList.model_construct(points=[point(item) for item in body["points"]], **options)
     batch = body["batch"]
-    columns = batch["vectors"]
+    columns = field(batch, "vectors")
     vectors: Any = (
         {name: [vector(item) for item in column] for name, column in columns.items()}
         if isinstance(columns, dict)
         else [vector(item) for item in columns]
     )
-    ids = [point_id(key) for key in batch["ids"]]
+    ids = [point_id(key) for key in field(batch, "ids")]
     columns_of = m.Batch.model_construct(ids=ids, vectors=vectors, payloads=batch.get("payloads"))
     return m.PointsBatch.model_construct(batch=columns_of, **options)
 
 
 def point(item: Any) -> m.PointStruct:
-    if not isinstance(item, dict) or "id" not in item:
-        raise missing_field("id")
-    if "vector" not in item:
-        raise missing_field("vector")
+    key, vector_struct = point_id(field(item, "id")), field(item, "vector")
     payload = item.get("payload")
     if payload is not None and not isinstance(payload, dict):
         raise bad_body("invalid type: a payload is a map")
-    key = point_id(item["id"])
-    return m.PointStruct.model_construct(id=key, vector=vectors(item["vector"]), payload=payload)
+    return m.PointStruct.model_construct(id=key, vector=vectors(vector_struct), payload=payload)
 
 
 def point_vectors(item: Any) -> m.PointVectors:
-    return m.PointVectors.model_construct(id=point_id(item["id"]), vector=vectors(item["vector"]))
+    return m.PointVectors.model_construct(id=point_id(field(item, "id")), vector=vectors(field(item, "vector")))
 
 
 def vectors(value: Any) -> Any:

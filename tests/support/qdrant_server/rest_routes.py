@@ -11,7 +11,7 @@ from qdrant_client.http import models as m
 
 from .configuration import dense_vectors
 from .errors import ApiError, Failure, bad_body
-from .rest_bodies import adapted, insert, model, point_vectors
+from .rest_bodies import adapted, field, insert, model, point_vectors
 from .service import Service
 
 SELECTOR: TypeAdapter[Any] = TypeAdapter(m.PointsSelector)
@@ -128,7 +128,7 @@ def update_vectors(service: Service, call: Call) -> Any:
 
 def vectors_operation(body: Any) -> m.UpdateVectorsOperation:
     where = model(m.UpdateVectors, {**body, "points": []}).update_filter
-    points = [point_vectors(item) for item in body["points"]]
+    points = [point_vectors(item) for item in field(body, "points")]
     update = m.UpdateVectors.model_construct(points=points, shard_key=None, update_filter=where)
     return m.UpdateVectorsOperation.model_construct(update_vectors=update)
 
@@ -139,7 +139,7 @@ def delete_vectors(service: Service, call: Call) -> Any:
 
 
 def update_batch(service: Service, call: Call) -> Any:
-    operations = [batch_operation(item) for item in call.body["operations"]]
+    operations = [batch_operation(item) for item in field(call.body, "operations")]
     return service.verbs.update_batch(call.name, operations, call.wait)
 
 
