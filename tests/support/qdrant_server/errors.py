@@ -7,7 +7,6 @@ from enum import Enum
 
 import grpc
 
-
 # A class that the engine makes at run time and that is no `Exception`.
 PANIC = "PanicException"
 
