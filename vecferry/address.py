@@ -47,6 +47,11 @@ class Address:
             raise BadOption(f"{self} names no collection", advice=f"write it last: {str(self).rstrip('/')}/COLLECTION")
         return name
 
+    @property
+    def name(self) -> str:
+        """The percent-decoded last segment, or `collection` where there is none."""
+        return unquote(self.raw_path.rstrip("/").rpartition("/")[2]) or "collection"
+
     def folder(self) -> Path:
         """The path without its last segment: the folder of an embedded store."""
         return Path(unquote(self.raw_path.rstrip("/").rpartition("/")[0]))

@@ -44,6 +44,7 @@ __all__ = [
     "id_kinds",
     "id_texts",
     "ids_batch",
+    "ids_of",
     "kind_array",
     "make",
     "multi_array",
@@ -235,6 +236,11 @@ def ids_batch(ids: Iterable[RecordId]) -> pa.RecordBatch:
     """A batch of ids alone, as `fetch` and `delete` take it."""
     listed = list(ids)
     return make([record_id.text for record_id in listed], [record_id.kind for record_id in listed])
+
+
+def ids_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The ids of a batch alone."""
+    return batch.select([ID, ID_KIND])
 
 
 def empty(vectors: Sequence[VectorField], parts: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:

@@ -71,7 +71,7 @@ class Mapping:
         Raises BadRecord, naming the id, for a record that the plan does not cover, ValueError when
         documents go into payloads and only one of the two was read.
         """
-        batch = self._travelling(batch)
+        batch = self.travelling(batch)
         draft = Draft(batch)
         self.payload.encode(draft)
         self.document.encode(draft)
@@ -108,7 +108,8 @@ class Mapping:
         names = [columns.ID, columns.ID_KIND]
         return batch.select(names).filter(pa.array(lacking))
 
-    def _travelling(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def travelling(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The records that travel: the batch without `left_behind`."""
         lacking = self.vectors.left_behind(batch)
         return batch.filter(pa.array(~lacking)) if np.any(lacking) else batch
 

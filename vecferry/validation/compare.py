@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
+from vecferry.mapping import Tolerance
 from vecferry.model import Finding, Level, VectorField
 from vecferry.validation.align import align
 from vecferry.validation.payload import different_documents, different_payloads
-from vecferry.validation.vectors import Tolerance, compare_vectors
+from vecferry.validation.vectors import compare_vectors
 
 __all__ = ["MAX_FINDINGS", "Comparison", "compare_rows", "total"]
 

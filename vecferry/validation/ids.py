@@ -6,11 +6,15 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from vecferry import batch as columns
+from vecferry import sealing
 from vecferry.model import Finding, Level
 
-__all__ = ["IdSet", "compare_counts"]
+__all__ = ["IdSet", "compare_counts", "unexpected_ids"]
 
+MAX_EXAMPLES = 20
 Halves = npt.NDArray[np.uint64]
 
 
@@ -45,6 +49,18 @@ class IdSet:
 def _halves(block: npt.NDArray[np.uint8]) -> tuple[Halves, Halves]:
     pairs = np.ascontiguousarray(block).view(">u8").reshape(-1, 2).astype(np.uint64)
     return pairs[:, 0], pairs[:, 1]
+
+
+def unexpected_ids(expected: IdSet, batches: Iterable[pa.RecordBatch]) -> tuple[int, list[Finding]]:
+    """V2's other half: ids that stand in the target and were not expected, counted, with examples."""
+    count = 0
+    examples: list[Finding] = []
+    for batch in batches:
+        absent = expected.absent(sealing.hash_ids(batch))
+        count += int(absent.sum())
+        names = columns.record_ids(batch.filter(pa.array(absent)))[: MAX_EXAMPLES - len(examples)]
+        examples += [Finding(Level.IDS, "unexpected", "nothing of this id was moved", str(name)) for name in names]
+    return count, examples
 
 
 def compare_counts(expected: int, found: int) -> list[Finding]:

@@ -9,24 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
+from vecferry.mapping import Tolerance
 from vecferry.model import VectorField, VectorKind
 
-__all__ = ["Tolerance", "VectorDifferences", "compare_vectors", "direction"]
+__all__ = ["VectorDifferences", "compare_vectors", "direction"]
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.generic]
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """Two numbers are the same if bit-equal, or |a - b| <= max(relative * |a|, absolute). Zero: bits only.
-
-    `direction`: the store keeps unit vectors, so the expected ones are normalised before they are compared.
-    """
-
-    relative: float = 0.0
-    absolute: float = 0.0
-    direction: bool = False
 
 
 @dataclass(frozen=True, slots=True)

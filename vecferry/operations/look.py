@@ -1,0 +1,118 @@
+"""Looking without moving: inventory, plan, comparison of two stores, state of a migration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from vecferry import batch as columns
+from vecferry import sealing
+from vecferry.config import MigrationConfig, StoreConfig
+from vecferry.contract import Reader
+from vecferry.errors import NotFound
+from vecferry.ledger import AuditEntry, Ledger, Migration, Route, SliceRow
+from vecferry.mapping import Mapping
+from vecferry.mapping import decide as decide_mapping
+from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
+from vecferry.routing import states
+from vecferry.stores import registry
+from vecferry.transfer import progress, retry
+from vecferry.transfer.decoded import decoded
+from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
+from vecferry.transfer.read import read_slice
+from vecferry.validation.compare import Comparison, compare_rows
+from vecferry.validation.ids import IdSet, compare_counts, unexpected_ids
+from vecferry.validation.report import judge
+from vecferry.validation.schema import compare_schema
+
+__all__ = ["Preview", "Status", "inventory", "preview", "status", "verify"]
+
+NAME = "look"
+"""Name under which these verbs count their progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a migration would do."""
+
+    inventory: Inventory
+    mapping: Mapping
+    target_exists: bool
+
+
+def inventory(store: StoreConfig, config: MigrationConfig) -> Inventory:
+    """Schema and profile of one collection."""
+    with decoded(registry.open_source(store.address())) as source:
+        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
+
+
+def preview(config: MigrationConfig) -> Preview:
+    """Inventory and decisions, without a ledger entry and without moving anything."""
+    with (
+        decoded(registry.open_source(config.source.address())) as source,
+        registry.open_target(config.target.address()) as target,
+    ):
+        found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
+        both = source.capabilities(), target.capabilities()
+        mapping = decide_mapping(found.schema, found.profile, *both, rules_of(config))
+        return Preview(found, mapping, target.exists())
+
+
+def verify(config: MigrationConfig) -> Verdict:
+    """Compare every record of two stores, as a migration between them would map it. Writes nothing.
+
+    Where the target bears the mark of a migration, its mapping is taken; else the plan that would be made now.
+    """
+    found = preview(config)
+    if not found.target_exists:
+        raise NotFound(f"{config.target.public()} does not exist")
+    with (
+        decoded(registry.open_source(config.source.address())) as source,
+        registry.open_target(config.target.address(), Reader.PUBLIC) as target,
+    ):
+        mark = target.describe().mark
+        mapping = Mapping.from_json(mark["mapping"]) if mark and "mapping" in mark else found.mapping
+        progress.begin(NAME, "verify", found.inventory.profile.rows)
+        rows, ids = Comparison(), []
+        for part in found.inventory.slices:
+            for batch in read_slice(source, part, ALL_PARTS, config.batch_rows):
+                expected = mapping.expected(batch)
+                wanted = columns.ids_of(expected)
+                actual = retry.call(config.retry_budget_s, partial(target.fetch, wanted))
+                rows += compare_rows(expected, actual, mapping.target_schema.vectors, mapping.tolerances)
+                ids.append(sealing.hash_ids(wanted))
+                progress.advance(NAME, "verify", batch.num_rows)
+        schema = compare_schema(mapping.target_schema, target.describe(), rows=rows.rows)
+        counts = compare_counts(rows.rows, target.count())
+        id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
+        extra, examples = unexpected_ids(IdSet(ids), id_batches)
+        return judge(schema, counts, examples, extra, rows)
+
+
+def _moved(phase: str) -> partial[None]:
+    return partial(progress.advance, NAME, phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A migration as it stands: recorded state, what is done, the route, and the sensible next commands."""
+
+    migration: Migration
+    slices: tuple[SliceRow, ...]
+    route: Route | None
+    verdict: JsonObject | None
+    next_commands: tuple[str, ...]
+    audit: tuple[AuditEntry, ...]
+
+
+def status(ledger: Ledger, migration_id: str) -> Status:
+    """What the ledger knows of a migration."""
+    migration = ledger.migration(migration_id)
+    return Status(
+        migration,
+        tuple(ledger.slices(migration.id)),
+        ledger.route(migration.route),
+        ledger.fact(migration.id, "verdict"),
+        states.next_commands(migration.state, migration.id),
+        tuple(ledger.audit(migration.id)),
+    )

@@ -1,0 +1,99 @@
+"""Start, run, resume, approve and abort migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vecferry.config import MigrationConfig
+from vecferry.errors import BadOption, UnsafeRoute
+from vecferry.ledger import ENDED, Answer, Holder, Ledger, State, migration_resource
+from vecferry.model import Verdict
+from vecferry.routing import states
+from vecferry.stores import registry
+from vecferry.strategies.blue_green import blue_green, copy_and_validate
+from vecferry.strategies.export import export_archive
+from vecferry.strategies.runner import Ref, Runner
+
+__all__ = ["STRATEGIES", "abort", "approve", "run", "start"]
+
+STRATEGIES = ("blue-green", "load", "export")
+"""`blue-green` ends with a switch, `load` with a verdict, `export` with an archive."""
+
+
+def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green") -> Ref:
+    """Register a migration in the ledger: state PLANNED. Nothing is opened or moved yet.
+
+    Raises BadOption for a URL that no store takes, or source and target being the same place.
+    """
+    source, target = config.source.public(), config.target.public()
+    for address in (source, target):
+        registry.entry(address.scheme)
+    if str(source) == str(target):
+        raise BadOption(f"source and target are the same: {source}", advice="give the target another collection name")
+    name = _short(source.raw_path)
+    migration = ledger.create_migration(
+        name=f"{name}-to-{target.scheme.partition('+')[0]}",
+        strategy=strategy,
+        source_url=str(source),
+        target_url=str(target),
+        route=config.route or name,
+        archive=str(config.archive or ""),
+        config=config.model_dump(mode="json"),
+        limit=config.limit,
+    )
+    return Ref(ledger.url, migration.id)
+
+
+def _short(path: str) -> str:
+    return Path(path.rstrip("/")).stem or "collection"
+
+
+def run(runner: Runner, ref: Ref) -> Verdict | None:
+    """Run a migration's strategy from wherever it stopped. An export has no verdict of its own.
+
+    Raises UnsafeRoute for one that has ended.
+    """
+    migration = Ledger.open(ref.ledger).migration(ref.migration)
+    if migration.state in ENDED:
+        raise UnsafeRoute(
+            f"migration {migration.id} is {migration.state}; it cannot go on",
+            advice="start a new one with vecferry migrate",
+        )
+    if migration.strategy == "blue-green":
+        return blue_green(runner, ref)
+    if migration.strategy == "load":
+        return copy_and_validate(runner, ref)
+    export_archive(runner, ref)
+    return None
+
+
+def approve(ledger: Ledger, migration_id: str, *, yes: bool, by: str) -> int:
+    """Answer the open question of a migration that waits at READY; its run goes on, or `resume` does.
+
+    Raises UnsafeRoute when it does not wait for an approval.
+    """
+    migration = ledger.migration(migration_id)
+    question = ledger.approval(migration.id)
+    if migration.state is not State.READY or question is None:
+        raise UnsafeRoute(
+            f"migration {migration.id} is {migration.state} and waits for no approval",
+            advice=f"vecferry status {migration.id}",
+        )
+    ledger.answer_approval(migration.id, question.number, Answer.APPROVED if yes else Answer.REJECTED, by=by)
+    return question.number
+
+
+def abort(ledger: Ledger, migration_id: str) -> State:
+    """End a migration before its switch. A run that is still working stops at its next batch."""
+    migration = ledger.migration(migration_id)
+    if not states.can(migration.state, State.ABORTED):
+        raise UnsafeRoute(
+            f"migration {migration.id} is {migration.state}; it can no longer be aborted",
+            advice="; ".join(states.next_commands(migration.state, migration.id)),
+        )
+    lease = ledger.take_over([migration_resource(migration.id)], Holder.here(), ttl_s=60.0)
+    try:
+        ledger.transition(migration.id, [migration.state], State.ABORTED, event="aborted", token=lease.token)
+    finally:
+        ledger.release(lease)
+    return State.ABORTED

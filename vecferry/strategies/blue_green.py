@@ -1,0 +1,67 @@
+"""Blue-green: the new store is filled and proven beside the old one, then one transaction switches the route."""
+
+from __future__ import annotations
+
+from vecferry.errors import Stopped
+from vecferry.model import Verdict
+from vecferry.strategies import steps
+from vecferry.strategies.lease import working
+from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.show import show_inventory, show_plan, show_verdict
+from vecferry.strategies.work import open_work
+
+__all__ = ["blue_green", "copy_and_validate"]
+
+
+def blue_green(run: Runner, ref: Ref) -> Verdict:
+    """Inventory, plan, backup, copy, validate, approve, switch, check. Ends SWITCHED (a trial: READY)."""
+    verdict = copy_and_validate(run, ref)
+    if not open_work(ref).switches:
+        return verdict
+    approval = ask(run, ref)
+    with working(ref) as held:
+        numbers = open_work(held).slice_numbers()
+        changes = run.map(steps.recheck_slice, held, numbers, workers(held))
+        run.run(steps.require_unchanged, held, changes)
+        run.run(steps.switch, held, approval)
+        run.run(steps.check_route, held)
+    return verdict
+
+
+def copy_and_validate(run: Runner, ref: Ref) -> Verdict:
+    """Everything up to the verdict. Ends READY, or raises DataDiffer."""
+    with working(ref) as held:
+        run.run(steps.inventory, held)
+        show_inventory(run, held)
+        run.run(steps.decide, held)
+        show_plan(run, held)
+        run.run(steps.back_up, held)
+        run.run(steps.prepare, held)
+        numbers = open_work(held).slice_numbers()
+        run.map(steps.copy_slice, held, numbers, workers(held))
+        run.run(steps.finish_load, held)
+        run.map(steps.validate_slice, held, numbers, workers(held))
+        verdict = run.run(steps.conclude, held)
+        show_verdict(run, held, verdict)
+        steps.require_same(str(open_work(held).config.target.public()), verdict)
+    return verdict
+
+
+def ask(run: Runner, ref: Ref) -> int:
+    """The number of the approval that allows the switch. Raises Stopped when the answer is no, or nobody answers."""
+    config = open_work(ref).config
+    form = steps.approval_form(ref)
+    if config.approve == "auto":
+        return steps.record_answer(ref, form, yes=True, by="approve: auto")
+    if not run.approve(form, config.approve_timeout_s):
+        steps.record_answer(ref, form, yes=False, by="a person")
+        raise Stopped(
+            f"the switch of {ref.migration} was declined; the state stays READY",
+            advice=f"vecferry resume {ref.migration} asks again, vecferry abort {ref.migration} ends it",
+        )
+    return steps.record_answer(ref, form, yes=True, by="a person")
+
+
+def workers(ref: Ref) -> int:
+    """Slices at a time."""
+    return open_work(ref).config.workers

@@ -1,0 +1,43 @@
+"""The phases of a migration as plain functions: `step(ref, ...)`. Every step has exactly one Prefect task.
+
+A step finds in the ledger what is already done, does the rest, and records it after its effect was
+seen. So it may run again at any time: after a crash, on Retry, on resume.
+"""
+
+from vecferry.strategies.steps.backup import back_up
+from vecferry.strategies.steps.copy import copy_slice, export_slice, finish_export, finish_load, prepare
+from vecferry.strategies.steps.cutover import (
+    approval_form,
+    check_route,
+    recheck_slice,
+    record_answer,
+    require_unchanged,
+    switch,
+)
+from vecferry.strategies.steps.inventory import decide, inventory
+from vecferry.strategies.steps.rollback import check_target, preflight_rollback, require_no_new_writes, switch_back
+from vecferry.strategies.steps.validate import conclude, require_same, validate_slice
+
+__all__ = [
+    "approval_form",
+    "back_up",
+    "check_route",
+    "check_target",
+    "conclude",
+    "copy_slice",
+    "decide",
+    "export_slice",
+    "finish_export",
+    "finish_load",
+    "inventory",
+    "preflight_rollback",
+    "prepare",
+    "recheck_slice",
+    "record_answer",
+    "require_no_new_writes",
+    "require_same",
+    "require_unchanged",
+    "switch",
+    "switch_back",
+    "validate_slice",
+]

@@ -1,0 +1,126 @@
+"""Phases 3 and 4: export each slice to Parquet, load its part into the target."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vecferry import failpoints
+from vecferry.archive import verify
+from vecferry.errors import ArchiveDamaged, TargetNotEmpty
+from vecferry.ledger import SliceRow, State
+from vecferry.model import Receipt
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer import progress
+from vecferry.transfer.decoded import make_mark
+from vecferry.transfer.export import export_slice as export_to_part
+from vecferry.transfer.load import load_part
+
+__all__ = ["copy_slice", "export_slice", "finish_export", "finish_load", "prepare"]
+
+
+def prepare(ref: Ref) -> None:
+    """Create the target with this migration's mark, indexing off. From here on rows move: state COPYING."""
+    work = open_work(ref)
+    if work.fact("loaded"):
+        return
+    target = work.target()
+    if not target.exists():
+        target.create(work.target_schema, _mark(work))
+        failpoints.reached("prepare.created")
+    elif (target.describe().mark or {}).get("migration") != ref.migration:
+        raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
+    target.begin_load()
+    work.move(State.PLANNED, State.COPYING, event="copy started")
+    _begin_progress(work)
+
+
+def _mark(work: Work) -> dict[str, object]:
+    return make_mark(
+        migration=work.ref.migration,
+        archive=str(work.archive_folder),
+        source=str(work.config.source.public()),
+        mapping=work.plan.mapping,
+    )
+
+
+def _begin_progress(work: Work) -> None:
+    rows = {row.slice.number: row.copied.rows if row.copied else 0 for row in work.slices()}
+    exported = sum(rows.values())
+    loaded = sum(rows[row.slice.number] for row in work.slices() if row.loaded_at)
+    progress.begin(work.ref.migration, "export", work.plan.rows, exported)
+    progress.begin(work.ref.migration, "load", work.plan.rows, loaded)
+
+
+def copy_slice(ref: Ref, number: int) -> int:
+    """Export one slice to its part and load it; what the ledger says is done is not done again. Returns its rows."""
+    work = open_work(ref)
+    row = work.slice(number)
+    receipt = _export(work, row)
+    if row.loaded_at is None:
+        with _at_most("load", work, work.target().capabilities().parallel_writes):
+            load_part(work.archive, number, work.plan.mapping, work.target(), work.limits("load"))
+        work.ledger.record_loaded(ref.migration, number, ref.token)
+        failpoints.reached("copy.slice_recorded")
+    return receipt.rows
+
+
+def export_slice(ref: Ref, number: int) -> int:
+    """Export one slice to its part. Returns its rows."""
+    work = open_work(ref)
+    return _export(work, work.slice(number)).rows
+
+
+def _export(work: Work, row: SliceRow) -> Receipt:
+    if row.copied is not None:
+        return row.copied
+    source = work.source()
+    with _at_most("export", work, source.capabilities().parallel_reads):
+        receipt = export_to_part(source, work.plan.schema, row.slice, work.archive, work.limits("export"))
+    work.ledger.record_copied(work.ref.migration, row.slice.number, receipt, work.ref.token)
+    failpoints.reached("copy.part_recorded")
+    return receipt
+
+
+def finish_load(ref: Ref) -> None:
+    """Make the target whole: index on and ready, staged files in place, the manifest written; handles closed.
+
+    Closing matters: what validates opens the target anew.
+    """
+    work = open_work(ref)
+
+    def finish() -> dict[str, object]:
+        work.target().finish_load()
+        work.commit_manifest()
+        failpoints.reached("load.finished")
+        return {"rows": sum(row.copied.rows for row in work.slices() if row.copied)}
+
+    work.move(State.COPYING, State.CATCHING_UP, event="copied")
+    work.once("loaded", finish)
+    work.move(State.CATCHING_UP, State.VERIFYING, event="target is whole")
+    work.release()
+
+
+def finish_export(ref: Ref) -> None:
+    """Write the manifest, then read the whole archive back: every checksum, id, record and digest."""
+    work = open_work(ref)
+    work.commit_manifest()
+    found = verify(work.archive, deep=True)
+    work.release()
+    if not found.sound:
+        raise ArchiveDamaged(f"{work.archive.place} does not read back as it was written: {found.damages[0]}")
+
+
+_gates: dict[tuple[str, str], threading.Semaphore] = {}
+_gates_lock = threading.Lock()
+
+
+@contextmanager
+def _at_most(phase: str, work: Work, limit: int) -> Iterator[None]:
+    """No more slices at once than the store gains from (or bears), whatever the number of workers."""
+    with _gates_lock:
+        gate = _gates.setdefault((work.ref.migration, phase), threading.Semaphore(limit))
+    with gate:
+        yield

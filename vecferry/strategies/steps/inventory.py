@@ -1,0 +1,81 @@
+"""Phase 1: what the source is, and what will happen to each of its features."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vecferry import plain
+from vecferry.archive import Archive
+from vecferry.errors import DataError, LossRefused, TargetNotEmpty
+from vecferry.mapping import Mapping, Profile
+from vecferry.mapping import decide as decide_mapping
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer import progress, space
+from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
+from vecferry.transfer.plan import Plan
+
+__all__ = ["decide", "inventory", "refuse"]
+
+
+def inventory(ref: Ref) -> None:
+    """Read every record's id, payload and document once: what the plan must know before the first row moves."""
+    work = open_work(ref)
+    name = ref.migration
+
+    def take() -> dict[str, object]:
+        begin = partial(progress.begin, name, "inventory")
+        moved = partial(progress.advance, name, "inventory")
+        found: dict[str, object] = plain.to_plain(take_inventory(work.source(), work.config, begin, moved))
+        return found
+
+    work.once("inventory", take)
+
+
+def decide(ref: Ref) -> None:
+    """Make the plan and store it, slices included. Raises LossRefused where something would be lost unasked."""
+    work = open_work(ref)
+    if work.migration.planned_at is not None:
+        return
+    found = plain.from_plain(Inventory, work.fact("inventory"))
+    capabilities = work.source().capabilities(), work.target().capabilities()
+    mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config))
+    refuse(mapping, found.profile)
+    refuse_strangers(work)
+    if work.switches:
+        work.route()
+    plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
+    space.require(plan, found.profile, work.archive_folder, work.config.target.public())
+    Archive.create(work.archive_folder, found.schema.name, plan.to_json())
+    work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
+
+
+def refuse(mapping: Mapping, profile: Profile) -> None:
+    """Raise unless every decision is exact, encoded, or a loss that was agreed to."""
+    if profile.duplicate_ids:
+        names = ", ".join(profile.duplicate_examples)
+        raise DataError(
+            f"{profile.duplicate_ids:,} ids stand more than once in the source, for example {names}",
+            advice="make the ids unique; a store would keep only one record of each",
+        )
+    refused = mapping.refusals()
+    if refused:
+        first = refused[0]
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        advice = first.advice or (f"agree to it with --consent {first.consent}" if first.consent else "")
+        raise LossRefused(f"{first.feature}: {first.detail}{more}", advice=advice)
+
+
+def refuse_strangers(work: Work) -> None:
+    """Raise TargetNotEmpty when the target exists and does not bear this migration's mark."""
+    target = work.target()
+    if not target.exists():
+        return
+    mark = target.describe().mark or {}
+    if mark.get("migration") == work.ref.migration:
+        return
+    made_by = f"was made by migration {mark['migration']}" if "migration" in mark else "was not made by vecferry"
+    raise TargetNotEmpty(
+        f"{target.url} exists and {made_by}",
+        advice="give another collection name; to remove what a migration left behind: vecferry discard ID",
+    )

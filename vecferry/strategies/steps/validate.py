@@ -1,0 +1,123 @@
+"""Phase 5: compare every row with what another reader reads back, and give the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import failpoints, plain, sealing
+from vecferry.archive import HashRows
+from vecferry.contract import Target
+from vecferry.errors import DataDiffer
+from vecferry.ledger import State
+from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer import progress, retry
+from vecferry.validation.align import align
+from vecferry.validation.compare import Comparison, compare_rows, total
+from vecferry.validation.ids import IdSet, compare_counts, unexpected_ids
+from vecferry.validation.report import judge
+from vecferry.validation.schema import compare_schema
+
+__all__ = ["conclude", "require_same", "validate_slice"]
+
+
+def validate_slice(ref: Ref, number: int) -> None:
+    """Fetch each record of a part from the target and compare it with what the plan says it must be.
+
+    What was read back is hashed and kept in the archive, beside the hashes of the source.
+    """
+    work = open_work(ref)
+    row = work.slice(number)
+    if row.verified is not None and plain.from_plain(Comparison, row.verified["compared"]).same:
+        return
+    comparer = _Comparer(work)
+    receipt = work.archive.write_hashes(number, comparer.compare_part(number))
+    result = {"compared": plain.to_plain(comparer.total), "hashes": plain.to_plain(receipt)}
+    work.ledger.record_verified(ref.migration, number, result, ref.token)
+    failpoints.reached("validate.slice_recorded")
+
+
+class _Comparer:
+    """Compares batch by batch, gives the hashes of what it read, and keeps the counts."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._reader, self._mapping = work, work.reader(), work.plan.mapping
+        self.total = Comparison()
+
+    def compare_part(self, number: int) -> Iterator[HashRows]:
+        """Compare a part's records; yields ids and hashes for the archive."""
+        for sealed in self._work.archive.read_part(number, self._work.config.batch_rows):
+            yield self._compare(sealed)
+            progress.advance(self._work.ref.migration, "validate", sealed.num_rows)
+
+    def _compare(self, sealed: pa.RecordBatch) -> HashRows:
+        sealed = self._mapping.travelling(sealed)
+        expected = self._mapping.expected(columns.drop_hashes(sealed))
+        ids = columns.ids_of(expected)
+        actual = retry.call(self._work.config.retry_budget_s, partial(self._reader.fetch, ids))
+        fields, tolerances = self._mapping.target_schema.vectors, self._mapping.tolerances
+        self.total += compare_rows(expected, actual, fields, tolerances)
+        return HashRows(sealed, ids, columns.stored_hashes(sealed), *_hashes_in_order(ids, actual))
+
+
+def _hashes_in_order(
+    ids: pa.RecordBatch, actual: pa.RecordBatch
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Part hashes of what was read back, `(n, 48) uint8` in the order of `ids`, and `(n,) bool`: was it found."""
+    rows = align(ids, actual)
+    hashes = np.zeros((ids.num_rows, columns.HASHES_BYTES), dtype=np.uint8)
+    hashes[rows.found] = sealing.hash_parts(rows.actual)
+    return hashes, rows.found
+
+
+def conclude(ref: Ref) -> Verdict:
+    """Schema, counts and the full id set on top of the compared rows: the verdict. Same: state READY."""
+    work = open_work(ref)
+    known = work.fact("verdict")
+    if known is not None and known["state"] == VerdictState.SAME:
+        verdict = plain.from_plain(Verdict, known)
+    else:
+        verdict = _judge(work)
+        if verdict.state is VerdictState.SAME:
+            work.commit_manifest(verified=True)
+        work.ledger.set_fact(ref.migration, "verdict", plain.to_plain(verdict), ref.token)
+    failpoints.reached("validate.concluded")
+    if verdict.state is VerdictState.SAME:
+        work.move(
+            State.VERIFYING, State.READY, event="verified", detail={"digest": str(work.archive.manifest().digest)}
+        )
+    work.release()
+    return verdict
+
+
+def require_same(target_url: str, verdict: Verdict) -> None:
+    """Raise DataDiffer unless the verdict is "same"."""
+    if verdict.state is VerdictState.SAME:
+        return
+    bad = ", ".join(f"{item.level} ({item.differences:,})" for item in verdict.levels if item.differences)
+    raise DataDiffer(
+        f"{target_url} differs from the archive: {bad}",
+        advice="the verdict lists the records; nothing was switched",
+    )
+
+
+def _judge(work: Work) -> Verdict:
+    reader = work.reader()
+    rows = total(plain.from_plain(Comparison, row.verified["compared"]) for row in work.slices() if row.verified)
+    schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
+    counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
+    extra, examples = unexpected_ids(IdSet(work.archive.target_id_hashes()), _all_ids(reader))
+    return judge(schema, counts, examples, extra, rows)
+
+
+def _all_ids(reader: Target) -> Iterator[pa.RecordBatch]:
+    parts: list[Slice] = reader.slices(1)
+    for part in parts:
+        yield from reader.read(part, IDS_ONLY, 5000)

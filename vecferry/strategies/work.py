@@ -1,0 +1,154 @@
+"""A migration opened by one step: its ledger entry, configuration, plan, archive and stores."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vecferry import plain
+from vecferry.archive import Archive, Changes
+from vecferry.config import MigrationConfig, home, make_config
+from vecferry.contract import Reader, Source, Target
+from vecferry.ledger import Ledger, Migration, Route, SliceRow, State, migration_resource
+from vecferry.model import CollectionSchema, JsonObject, Receipt
+from vecferry.strategies.runner import Ref
+from vecferry.transfer import handles, pace, progress
+from vecferry.transfer.backup import backup_folder
+from vecferry.transfer.decoded import decoded
+from vecferry.transfer.export import Limits
+from vecferry.transfer.plan import Plan
+
+__all__ = ["Work", "open_work"]
+
+
+class Work:
+    """What a step works on. Cheap to open: stores are opened on first use and shared by the process."""
+
+    def __init__(self, ref: Ref, ledger: Ledger) -> None:
+        self.ref, self.ledger = ref, ledger
+        self.migration: Migration = ledger.migration(ref.migration)
+        self.config: MigrationConfig = make_config(dict(self.migration.config), where=f"migration {ref.migration}")
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """The stored plan."""
+        slices = tuple(row.slice for row in self.ledger.slices(self.ref.migration))
+        return Plan.from_json(self.ledger.plan(self.ref.migration), slices)
+
+    @property
+    def target_schema(self) -> CollectionSchema:
+        """The planned schema under the target's own name."""
+        return replace(self.plan.mapping.target_schema, name=self.config.target.public().name)
+
+    @property
+    def switches(self) -> bool:
+        """Whether this migration ends with a switch of its route."""
+        return self.migration.strategy == "blue-green" and self.config.limit is None
+
+    @property
+    def archive_folder(self) -> Path:
+        """The folder that holds the archive; one of its own below `VECFERRY_HOME` where no option names one."""
+        return (self.config.archive or home() / "archives" / self.migration.id).absolute()
+
+    @functools.cached_property
+    def archive(self) -> Archive:
+        """The collection's archive, which `decide` created."""
+        return Archive.open(self.archive_folder, self.plan.schema.name)
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where the copies of a source made of files go."""
+        return backup_folder(self.archive_folder, self.plan.schema.name)
+
+    def slices(self) -> list[SliceRow]:
+        """All slices with what is done of them."""
+        return self.ledger.slices(self.ref.migration)
+
+    def slice(self, number: int) -> SliceRow:
+        """One slice."""
+        return next(row for row in self.slices() if row.slice.number == number)
+
+    def slice_numbers(self) -> list[int]:
+        """The numbers of all slices."""
+        return [row.slice.number for row in self.slices()]
+
+    def commit_manifest(self, *, verified: bool = False) -> None:
+        """Write the archive's next manifest: all parts, and after the verdict the hashes of what was read back."""
+        rows = self.slices()
+        hashes = [plain.from_plain(Receipt, row.verified["hashes"]) for row in rows if verified and row.verified]
+        self.archive.commit(
+            Changes(
+                schema=self.plan.schema,
+                mapping=self.plan.mapping.to_json(),
+                fingerprint=self.plan.fingerprint,
+                parts=tuple(row.copied for row in rows if row.copied is not None),
+                hashes=tuple(hashes),
+                complete=True,
+                more={"migration": self.ref.migration, "source_url": self.migration.source_url},
+            )
+        )
+
+    def route(self) -> Route:
+        """The logical name's entry; the old store serves it until a switch."""
+        name, url = self.migration.route, str(self.config.source.public())
+        return self.ledger.claim_route(name, url, migration_id=self.ref.migration, token=self.ref.token or None)
+
+    def move(self, from_: State, to: State, *, event: str, detail: JsonObject | None = None) -> None:
+        """Move the migration's state on from `from_`; nothing happens when it is elsewhere (an earlier run moved it)."""
+        if self.ledger.migration(self.ref.migration).state is from_:
+            self.ledger.transition(self.ref.migration, [from_], to, event=event, detail=detail, token=self.ref.token)
+
+    def source(self) -> Source:
+        """The source in its own, original terms: encodings of an earlier migration are undone."""
+        return decoded(handles.source(self.config.source.address()))
+
+    def target(self) -> Target:
+        """The target for writing."""
+        return handles.target(self.config.target.address())
+
+    def reader(self) -> Target:
+        """The target for reading back: opened apart from the writer, by the public path."""
+        return handles.target(self.config.target.address(), Reader.PUBLIC)
+
+    def release(self) -> None:
+        """Close this process's handles of source and target."""
+        handles.release(self.config.source.address(), self.config.target.address())
+
+    def limits(self, phase: str) -> Limits:
+        """What bounds this run's transfers; moved rows count towards `phase`."""
+        config, name = self.config, self.ref.migration
+        return Limits(
+            config.batch_rows,
+            config.retry_budget_s,
+            pace.pace_of(name, config.max_rows_per_s),
+            self.check_lease,
+            functools.partial(progress.advance, name, phase),
+        )
+
+    def check_lease(self) -> None:
+        """Raise LeaseLost when another run has taken over."""
+        self.ledger.check(self.ref.token, migration_resource(self.ref.migration))
+
+    def resources(self) -> tuple[str, ...]:
+        """What one run may have to itself: the migration, and the collection that it writes."""
+        return (migration_resource(self.ref.migration), f"target:{self.config.target.public()}")
+
+    def fact(self, key: str) -> JsonObject | None:
+        """What a phase left in the ledger."""
+        return self.ledger.fact(self.ref.migration, key)
+
+    def once(self, key: str, make: Callable[[], dict[str, Any]]) -> JsonObject:
+        """The fact `key`; made now and stored if no run has made it."""
+        known = self.fact(key)
+        if known is None:
+            known = make()
+            self.ledger.set_fact(self.ref.migration, key, known, self.ref.token)
+        return known
+
+
+def open_work(ref: Ref) -> Work:
+    """Open a migration. Raises NotFound."""
+    return Work(ref, Ledger.open(ref.ledger))

@@ -1,0 +1,106 @@
+"""A collection that an earlier migration encoded, shown in its original terms.
+
+The mark in the collection says how records were encoded. Whoever reads the collection through
+vecferry sees the originals: typed ids, documents, payload values that the store itself cannot hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from vecferry import batch as columns_of
+from vecferry.capabilities import Capabilities
+from vecferry.contract import Source
+from vecferry.errors import BadRecord
+from vecferry.mapping import Mapping
+from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice
+
+_COLUMN_OF = {Part.PAYLOAD: columns_of.PAYLOAD, Part.DOCUMENT: columns_of.DOCUMENT}
+
+__all__ = ["MARK_VERSION", "DecodedSource", "decoded", "make_mark", "mapping_of"]
+
+MARK_VERSION = 1
+
+
+def make_mark(*, migration: str, archive: str, source: str, mapping: Mapping) -> dict[str, object]:
+    """What a migration writes into the collection that it makes."""
+    return {
+        "vecferry": MARK_VERSION,
+        "migration": migration,
+        "archive": archive,
+        "source": source,
+        "mapping": mapping.to_json(),
+    }
+
+
+def mapping_of(mark: JsonObject | None) -> Mapping | None:
+    """The mapping that a mark describes. Raises BadRecord for a mark of a later version."""
+    if mark is None or "mapping" not in mark:
+        return None
+    if mark["vecferry"] != MARK_VERSION:
+        raise BadRecord(
+            f"the collection bears a mark of version {mark['vecferry']}, this vecferry knows {MARK_VERSION}",
+            advice="use the vecferry that made it, or a later one",
+        )
+    return Mapping.from_json(mark["mapping"])
+
+
+def decoded(source: Source) -> Source:
+    """The source itself, or its records in original terms when it bears a mark."""
+    mapping = mapping_of(source.describe().mark)
+    return source if mapping is None else DecodedSource(source, mapping)
+
+
+class DecodedSource(Source):
+    """Undoes a mapping on everything that is read."""
+
+    def __init__(self, inner: Source, mapping: Mapping) -> None:
+        self.inner, self.mapping = inner, mapping
+        self.url = inner.url
+
+    def capabilities(self) -> Capabilities:
+        """Those of the store below."""
+        return self.inner.capabilities()
+
+    def describe(self) -> CollectionSchema:
+        """The original schema, under the name that the collection has here."""
+        return self.mapping.original_schema(self.inner.describe())
+
+    def count(self) -> int:
+        """The exact number of records."""
+        return self.inner.count()
+
+    def slices(self, n: int) -> list[Slice]:
+        """The store's own slices."""
+        return self.inner.slices(n)
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        """Records in original terms. Ids, documents and side fields live in the payload, so it is read with them."""
+        for batch in self.inner.read(part, _needed(columns), batch_rows):
+            yield _only(self.mapping.backward(batch), columns)
+
+    def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
+        """Records by their original ids."""
+        found = self.inner.fetch(self.mapping.forward(ids), _needed(columns))
+        return _only(self.mapping.backward(found), columns)
+
+    def fingerprint(self) -> str:
+        """That of the store below."""
+        return self.inner.fingerprint()
+
+    def close(self) -> None:
+        """Close the store below."""
+        self.inner.close()
+
+
+def _needed(wanted: frozenset[Part]) -> frozenset[Part]:
+    return wanted | {Part.PAYLOAD, Part.DOCUMENT}
+
+
+def _only(batch: pa.RecordBatch, wanted: frozenset[Part]) -> pa.RecordBatch:
+    unwanted = [name for part, name in _COLUMN_OF.items() if part not in wanted and name in batch.schema.names]
+    return batch.drop_columns(unwanted) if unwanted else batch

@@ -1,0 +1,32 @@
+"""Reading a plan's slices, the limited one of a trial included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from vecferry import plain
+from vecferry.contract import Source
+from vecferry.model import ALL_PARTS, Part, Slice
+
+__all__ = ["read_slice"]
+
+
+def read_slice(
+    source: Source, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+) -> Iterator[pa.RecordBatch]:
+    """Batches of one slice of a plan."""
+    if "first" not in part.bounds:
+        return source.read(part, columns, batch_rows)
+    inner = [plain.from_plain(Slice, item) for item in part.bounds["of"]]
+    batches = (batch for item in inner for batch in source.read(item, columns, batch_rows))
+    return _first(batches, part.bounds["first"])
+
+
+def _first(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.slice(0, rows)
+        rows -= batch.num_rows
+        if rows <= 0:
+            return

@@ -1,0 +1,140 @@
+"""Reading a store again and comparing ids and hashes with the archive: what was written since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import sealing
+from vecferry.archive import Archive
+from vecferry.contract import Source
+from vecferry.model import Slice
+from vecferry.transfer.read import read_slice
+
+__all__ = ["Changes", "HashIndex", "changes_in", "target_changes"]
+
+MAX_EXAMPLES = 20
+Hashes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Records that are new, changed or deleted against the archive: counts and examples. False: none."""
+
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    new_ids: tuple[str, ...] = ()
+    changed_ids: tuple[str, ...] = ()
+    deleted_ids: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.deleted)
+
+    def __add__(self, other: Changes) -> Changes:
+        return Changes(
+            self.rows + other.rows,
+            self.new + other.new,
+            self.changed + other.changed,
+            self.deleted + other.deleted,
+            (self.new_ids + other.new_ids)[:MAX_EXAMPLES],
+            (self.changed_ids + other.changed_ids)[:MAX_EXAMPLES],
+            (self.deleted_ids + other.deleted_ids)[:MAX_EXAMPLES],
+        )
+
+    def counts(self) -> dict[str, int]:
+        """The counts alone."""
+        return {"new": self.new, "changed": self.changed, "deleted": self.deleted}
+
+
+class HashIndex:
+    """Known records by id hash: `(n, 16)` keys and `(n, 48)` part hashes, both uint8; 64 bytes a record."""
+
+    def __init__(self, blocks: Iterable[tuple[Hashes, Hashes]]) -> None:
+        pairs = list(blocks)
+        keys = np.concatenate([pair[0] for pair in pairs]) if pairs else np.zeros((0, 16), np.uint8)
+        parts = np.concatenate([pair[1] for pair in pairs]) if pairs else np.zeros((0, columns.HASHES_BYTES), np.uint8)
+        packed = _pack(keys)
+        order = np.argsort(packed, kind="stable")
+        self._keys, self._parts, self._order = packed[order], parts[order], order
+        self.seen = np.zeros(len(order), dtype=bool)
+
+    def look_up(self, keys: Hashes, parts: Hashes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Per row: unknown id; known id with other hashes. Marks the known ones as seen."""
+        packed = _pack(keys)
+        at = np.searchsorted(self._keys, packed)
+        inside = at < len(self._keys)
+        known = np.zeros(len(packed), dtype=bool)
+        known[inside] = self._keys[at[inside]] == packed[inside]
+        self.seen[at[known]] = True
+        changed = np.zeros(len(packed), dtype=bool)
+        changed[known] = (self._parts[at[known]] != parts[known]).any(axis=1)
+        return ~known, changed
+
+    def unseen_rows(self) -> npt.NDArray[np.int64]:
+        """Positions, in the order given, of records that no look-up has found."""
+        rows: npt.NDArray[np.int64] = np.sort(self._order[~self.seen])
+        return rows
+
+
+def _pack(keys: Hashes) -> npt.NDArray[np.bytes_]:
+    """Sortable 16-byte keys. A trailing NUL byte would be cut from an S16, so each key ends in a one."""
+    guarded = np.concatenate([keys, np.ones((len(keys), 1), np.uint8)], axis=1)
+    packed: npt.NDArray[np.bytes_] = np.ascontiguousarray(guarded).view("S17").reshape(-1)
+    return packed
+
+
+def changes_in(source: Source, part: Slice, archive: Archive, batch_rows: int) -> Changes:
+    """What of one slice differs from its part now. Memory: 64 bytes a record of the slice, and its ids."""
+    known = archive.read_hashes(part.number)
+    index = HashIndex([(known.id_hashes(), known.source_hashes())])
+    found = _compare(index, read_slice(source, part, batch_rows=batch_rows))
+    return found + _deleted(index, [known.ids()])
+
+
+def target_changes(
+    reader: Source, slices: Sequence[Slice], archive: Archive, numbers: Sequence[int], batch_rows: int
+) -> Changes:
+    """What of a whole target differs from what was read back for its verdict. Memory: 64 bytes a record."""
+    parts = map(archive.read_hashes, numbers)
+    index = HashIndex((part.target_id_hashes(), part.target_hashes()) for part in parts)
+    found = _compare(index, (batch for part in slices for batch in reader.read(part, batch_rows=batch_rows)))
+    return found + _deleted(index, (archive.read_hashes(number).target_ids() for number in numbers))
+
+
+def _compare(index: HashIndex, batches: Iterator[pa.RecordBatch]) -> Changes:
+    total = Changes()
+    for batch in batches:
+        new, changed = index.look_up(sealing.hash_ids(batch), sealing.hash_parts(batch))
+        total += Changes(
+            rows=batch.num_rows,
+            new=int(new.sum()),
+            changed=int(changed.sum()),
+            new_ids=_names(batch, new),
+            changed_ids=_names(batch, changed),
+        )
+    return total
+
+
+def _deleted(index: HashIndex, ids: Iterable[pa.RecordBatch]) -> Changes:
+    """Known records that were not seen; their names are looked up only where there are any."""
+    rows = index.unseen_rows()
+    if not len(rows):
+        return Changes()
+    first, start, names = rows[:MAX_EXAMPLES], 0, []
+    for batch in ids:
+        here = first[(first >= start) & (first < start + batch.num_rows)] - start
+        names += [str(name) for name in columns.record_ids(batch.take(pa.array(here)))]
+        start += batch.num_rows
+    return Changes(deleted=len(rows), deleted_ids=tuple(names))
+
+
+def _names(batch: pa.RecordBatch, mask: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    rows = np.flatnonzero(mask)[:MAX_EXAMPLES]
+    return tuple(map(str, columns.record_ids(batch.take(pa.array(rows))))) if len(rows) else ()
