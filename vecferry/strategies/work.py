@@ -97,7 +97,7 @@ class Work:
         return self.ledger.claim_route(name, url, migration_id=self.ref.migration, token=self.ref.token or None)
 
     def move(self, from_: State, to: State, *, event: str, detail: JsonObject | None = None) -> None:
-        """Move the migration's state on from `from_`; nothing happens when it is elsewhere (an earlier run moved it)."""
+        """Move the state on from `from_`; nothing happens when it is elsewhere (an earlier run moved it)."""
         if self.ledger.migration(self.ref.migration).state is from_:
             self.ledger.transition(self.ref.migration, [from_], to, event=event, detail=detail, token=self.ref.token)
 
