@@ -8,9 +8,12 @@ import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import hashing
-from vecferry.model import Digest, VectorField, VectorKind
+from vecferry.model import Digest, Part, VectorField, VectorKind
 
-__all__ = ["digest", "hash_ids", "hash_parts", "seal"]
+__all__ = ["PART_ORDER", "digest", "hash_ids", "hash_part", "hash_parts", "of_part", "seal"]
+
+PART_ORDER = (Part.VECTORS, Part.PAYLOAD, Part.DOCUMENT)
+"""The order of the parts in the 48 bytes of a record's hashes."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -22,18 +25,25 @@ def seal(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def hash_parts(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
     """Hashes of the three parts, computed now: `(n, 48) uint8` in the order vectors, payload, document."""
-    payload_data, payload_offsets = columns.text_buffers(batch.column(columns.PAYLOAD))
+    return np.concatenate([hash_part(batch, part) for part in PART_ORDER], axis=1)
+
+
+def hash_part(batch: pa.RecordBatch, part: Part) -> npt.NDArray[np.uint8]:
+    """Hashes of one part, `(n, 16) uint8`."""
+    if part is Part.VECTORS:
+        found = [_hash_vector(batch, field) for field in columns.fields_of(batch.schema)]
+        return hashing.combine_vectors(found, batch.num_rows)
+    if part is Part.PAYLOAD:
+        return hashing.hash_payloads(*columns.text_buffers(batch.column(columns.PAYLOAD)))
     document = batch.column(columns.DOCUMENT)
-    document_data, document_offsets = columns.text_buffers(document)
     present = document.is_valid().to_numpy(zero_copy_only=False)
-    return np.concatenate(
-        [
-            _hash_vectors(batch),
-            hashing.hash_payloads(payload_data, payload_offsets),
-            hashing.hash_documents(document_data, document_offsets, present),
-        ],
-        axis=1,
-    )
+    return hashing.hash_documents(*columns.text_buffers(document), present)
+
+
+def of_part(hashes: npt.NDArray[np.uint8], part: Part) -> npt.NDArray[np.uint8]:
+    """The `(n, 16)` hashes of one part among `(n, 48)`."""
+    start = PART_ORDER.index(part) * hashing.HASH_BYTES
+    return hashes[:, start : start + hashing.HASH_BYTES]
 
 
 def hash_ids(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
@@ -44,11 +54,6 @@ def hash_ids(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
 def digest(batch: pa.RecordBatch) -> Digest:
     """The digest of a sealed batch."""
     return hashing.digest(hash_ids(batch), columns.stored_hashes(batch))
-
-
-def _hash_vectors(batch: pa.RecordBatch) -> npt.NDArray[np.uint8]:
-    found = [_hash_vector(batch, field) for field in columns.fields_of(batch.schema)]
-    return hashing.combine_vectors(found, batch.num_rows)
 
 
 def _hash_vector(batch: pa.RecordBatch, field: VectorField) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from vecferry import sealing
 from vecferry.config import MigrationConfig, StoreConfig
 from vecferry.contract import Reader
 from vecferry.errors import NotFound
+from vecferry.idtable import IdTable
 from vecferry.ledger import AuditEntry, Ledger, Migration, Route, SliceRow
 from vecferry.mapping import Mapping
 from vecferry.mapping import decide as decide_mapping
@@ -21,7 +22,7 @@ from vecferry.transfer.decoded import decoded
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.read import read_slice
 from vecferry.validation.compare import Comparison, compare_rows
-from vecferry.validation.ids import IdSet, compare_counts, unexpected_ids
+from vecferry.validation.ids import compare_counts, unexpected_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
@@ -85,7 +86,7 @@ def verify(config: MigrationConfig) -> Verdict:
         schema = compare_schema(mapping.target_schema, target.describe(), rows=rows.rows)
         counts = compare_counts(rows.rows, target.count())
         id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
-        extra, examples = unexpected_ids(IdSet(ids), id_batches)
+        extra, examples = unexpected_ids(IdTable(ids), id_batches)
         return judge(schema, counts, examples, extra, rows)
 
 

@@ -13,6 +13,7 @@ from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.archive import Archive
 from vecferry.contract import Source
+from vecferry.idtable import IdTable
 from vecferry.model import Slice
 from vecferry.transfer.read import read_slice
 
@@ -54,40 +55,27 @@ class Changes:
 
 
 class HashIndex:
-    """Known records by id hash: `(n, 16)` keys and `(n, 48)` part hashes, both uint8; 64 bytes a record."""
+    """Known records: ids, and the hashes of their parts; 72 bytes a record."""
 
     def __init__(self, blocks: Iterable[tuple[Hashes, Hashes]]) -> None:
+        """`blocks` are id hashes `(n, 16)` with part hashes `(n, 48)`, both uint8."""
         pairs = list(blocks)
-        keys = np.concatenate([pair[0] for pair in pairs]) if pairs else np.zeros((0, 16), np.uint8)
-        parts = np.concatenate([pair[1] for pair in pairs]) if pairs else np.zeros((0, columns.HASHES_BYTES), np.uint8)
-        packed = _pack(keys)
-        order = np.argsort(packed, kind="stable")
-        self._keys, self._parts, self._order = packed[order], parts[order], order
-        self.seen = np.zeros(len(order), dtype=bool)
+        self._ids = IdTable(pair[0] for pair in pairs)
+        self._parts = np.concatenate([pair[1] for pair in pairs] or [np.zeros((0, columns.HASHES_BYTES), np.uint8)])
+        self._seen = np.zeros(len(self._ids), dtype=bool)
 
     def look_up(self, keys: Hashes, parts: Hashes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Per row: unknown id; known id with other hashes. Marks the known ones as seen."""
-        packed = _pack(keys)
-        at = np.searchsorted(self._keys, packed)
-        inside = at < len(self._keys)
-        known = np.zeros(len(packed), dtype=bool)
-        known[inside] = self._keys[at[inside]] == packed[inside]
-        self.seen[at[known]] = True
-        changed = np.zeros(len(packed), dtype=bool)
+        at = self._ids.find(keys)
+        known = at >= 0
+        self._seen[at[known]] = True
+        changed = np.zeros(len(at), dtype=bool)
         changed[known] = (self._parts[at[known]] != parts[known]).any(axis=1)
         return ~known, changed
 
     def unseen_rows(self) -> npt.NDArray[np.int64]:
         """Positions, in the order given, of records that no look-up has found."""
-        rows: npt.NDArray[np.int64] = np.sort(self._order[~self.seen])
-        return rows
-
-
-def _pack(keys: Hashes) -> npt.NDArray[np.bytes_]:
-    """Sortable 16-byte keys. A trailing NUL byte would be cut from an S16, so each key ends in a one."""
-    guarded = np.concatenate([keys, np.ones((len(keys), 1), np.uint8)], axis=1)
-    packed: npt.NDArray[np.bytes_] = np.ascontiguousarray(guarded).view("S17").reshape(-1)
-    return packed
+        return np.flatnonzero(~self._seen)
 
 
 def changes_in(source: Source, part: Slice, archive: Archive, batch_rows: int) -> Changes:

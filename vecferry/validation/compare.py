@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
+from vecferry.align import align
 from vecferry.mapping import Tolerance
 from vecferry.model import Finding, Level, VectorField
-from vecferry.validation.align import align
 from vecferry.validation.payload import different_documents, different_payloads
 from vecferry.validation.vectors import compare_vectors
 

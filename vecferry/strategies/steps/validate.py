@@ -11,17 +11,18 @@ import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import failpoints, plain, sealing
+from vecferry.align import align
 from vecferry.archive import HashRows
 from vecferry.contract import Target
 from vecferry.errors import DataDiffer
+from vecferry.idtable import IdTable
 from vecferry.ledger import State
 from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import progress, retry
-from vecferry.validation.align import align
 from vecferry.validation.compare import Comparison, compare_rows, total
-from vecferry.validation.ids import IdSet, compare_counts, unexpected_ids
+from vecferry.validation.ids import compare_counts, unexpected_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
@@ -113,7 +114,7 @@ def _judge(work: Work) -> Verdict:
     rows = total(plain.from_plain(Comparison, row.verified["compared"]) for row in work.slices() if row.verified)
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
     counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
-    extra, examples = unexpected_ids(IdSet(work.archive.target_id_hashes()), _all_ids(reader))
+    extra, examples = unexpected_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
     return judge(schema, counts, examples, extra, rows)
 
 
