@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 
 from vecferry.capabilities import FloatText
 
-__all__ = ["PASSES", "predict", "predict_column", "predict_text", "suspects"]
+__all__ = ["PASSES", "changed_texts", "predict", "predict_column", "predict_text", "replace_texts"]
 
 PASSES = {FloatText.EXACT: 0, FloatText.ONE_PASS: 1, FloatText.TWO_PASSES: 2}
 
 # At most 15 significant digits and a small exponent are always exact: m < 2^53 and |e| <= 22.
-_SUSPECT_ROW = r"[0-9.]{17}|[0-9]e"
-_SUSPECT_NUMBER = re.compile(rb"-?(?:[0-9.]{17,}(?:e[+-]?[0-9]+)?|[0-9.]+e[+-]?[0-9]+)")
+_SUSPECT_ROW = r"[:,\[]-?(?:[0-9.]{17}|[0-9.]+e)"
+# The first character is what stands before a number in canonical JSON: a set of literals, so the search is quick.
+_SUSPECT_NUMBER = re.compile(rb"[:,\[](-?(?:[0-9.]{17,}(?:e[+-]?[0-9]+)?|[0-9.]+e[+-]?[0-9]+))(?=[,\]}])")
 _ESCAPED = re.compile(rb"\\.")
 _LARGEST_POWER = 308
 # From the literal: Python's 10.0 ** k is off by one unit for some k.
@@ -33,14 +34,13 @@ _POWERS = [float(f"1e{exponent}") for exponent in range(_LARGEST_POWER + 1)]
 def predict(value: float, passes: int = 1) -> float:
     """The double that is stored after `passes` inexact readings of the decimal text of a finite `value`."""
     for _ in range(passes):
-        value = _one_pass(value)
+        value = _read(repr(value)) if value else value
     return value
 
 
-def _one_pass(value: float) -> float:
-    if value == 0.0:
-        return value
-    mantissa, _, exponent_text = repr(value).partition("e")
+def _read(literal: str) -> float:
+    """What an inexact parser makes of the shortest decimal text of a double, zero excepted."""
+    mantissa, _, exponent_text = literal.partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = float(int(whole + fraction))
     exponent = int(exponent_text or 0) - len(fraction)
@@ -59,50 +59,50 @@ def predict_text(text: bytes, passes: int) -> bytes:
     """
     if not passes:
         return text
-    outside = _ESCAPED.sub(b"__", text) if b"\\" in text else text
     pieces: list[bytes] = []
     done = 0
     for match in _SUSPECT_NUMBER.finditer(text):
-        start, end = match.span()
-        new = _changed_literal(match[0], passes)
-        # An odd number of quotes before it: inside a string.
-        if new is None or outside.count(b'"', 0, start) & 1:
-            continue
-        pieces += (text[done:start], new)
-        done = end
+        new = _changed_literal(match[1].decode(), passes)
+        if new is not None and not _inside_string(text, match.start()):
+            pieces += (text[done : match.start(1)], new)
+            done = match.end()
     return b"".join([*pieces, text[done:]]) if pieces else text
 
 
-def _changed_literal(literal: bytes, passes: int) -> bytes | None:
+def _inside_string(text: bytes, position: int) -> bool:
+    before = text[:position]
+    if b"\\" in before:
+        before = _ESCAPED.sub(b"", before)
+    return before.count(b'"') % 2 == 1
+
+
+def _changed_literal(literal: str, passes: int) -> bytes | None:
     """The literal's new text, or None when it stays (integers always do)."""
-    if b"." not in literal and b"e" not in literal:
+    if "." not in literal and "e" not in literal:
         return None
     try:
         value = float(literal)
     except ValueError:  # digits and dots inside a string, such as an address
         return None
-    stored = predict(value, passes)
+    stored = predict(_read(literal), passes - 1) if value else value
     return None if stored == value else orjson.dumps(stored)
-
-
-def suspects(payloads: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Rows of a payload column, ascending, whose text may hold a float that changes."""
-    return np.flatnonzero(pc.match_substring_regex(payloads, _SUSPECT_ROW).to_numpy(zero_copy_only=False))
 
 
 def predict_column(payloads: pa.StringArray, passes: int) -> tuple[pa.StringArray, int]:
     """The payload column as it will be read back, and how many rows change; the same column when none does."""
+    rows, texts = changed_texts(payloads, passes)
+    return (replace_texts(payloads, rows, texts) if rows else payloads), len(rows)
+
+
+def changed_texts(payloads: pa.StringArray, passes: int) -> tuple[list[int], list[bytes]]:
+    """Rows of a payload column that change, ascending, and their new texts."""
     if not passes:
-        return payloads, 0
-    rows = suspects(payloads)
-    if not len(rows):
-        return payloads, 0
-    old = payloads.take(pa.array(rows)).cast(pa.binary()).to_pylist()
+        return [], []
+    suspects = np.flatnonzero(pc.match_substring_regex(payloads, _SUSPECT_ROW).to_numpy(zero_copy_only=False))
+    old = payloads.take(pa.array(suspects)).cast(pa.binary()).to_pylist()
     new = [predict_text(text, passes) for text in old]
     changed = [at for at, (before, after) in enumerate(zip(old, new, strict=True)) if before is not after]
-    if not changed:
-        return payloads, 0
-    return replace_texts(payloads, rows[changed].tolist(), [new[at] for at in changed]), len(changed)
+    return suspects[changed].tolist(), [new[at] for at in changed]
 
 
 def replace_texts(column: pa.StringArray, rows: Sequence[int], texts: Sequence[bytes]) -> pa.StringArray:

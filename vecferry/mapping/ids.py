@@ -95,9 +95,10 @@ def uuid5_texts(texts: list[bytes]) -> pa.StringArray:
 
 @dataclass(frozen=True, slots=True)
 class SameIds:
-    """The target holds every kind of id that the source has."""
+    """The target holds every kind of id that the source has. `empty`: the empty text, too."""
 
     kinds: frozenset[IdKind]
+    empty: bool = True
     mode: ClassVar[str] = "same"
     field: ClassVar[str] = ""
 
@@ -107,14 +108,16 @@ class SameIds:
         return self.kinds
 
     def encode(self, draft: Draft) -> None:
-        """Nothing changes. Raises BadRecord, naming the id, for a kind that the plan did not see."""
-        codes = _codes(draft.columns[columns.ID_KIND])
+        """Nothing changes. Raises BadRecord, naming the id, for one that the plan did not see."""
+        texts, codes = draft.columns[columns.ID], _codes(draft.columns[columns.ID_KIND])
         unknown = ~np.isin(codes, [_CODE[kind] for kind in self.kinds])
+        if not self.empty:
+            unknown |= _mask(pc.equal(texts, ""))
         if unknown.any():
             row = int(np.argmax(unknown))
-            text = draft.columns[columns.ID][row].as_py()
             raise BadRecord(
-                f"id {text!r} is of kind {_KINDS[codes[row]]}, which the plan did not see and the target may not hold",
+                f"id {texts[row].as_py()!r} ({_KINDS[codes[row]]}) is of a kind that the plan did not see, "
+                "and the target does not hold it as it is",
                 advice="the source changed since its inventory; start a new migration",
             )
 
@@ -123,7 +126,7 @@ class SameIds:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON that `ids_from_json` reads."""
-        return {"mode": self.mode, "kinds": sorted(self.kinds)}
+        return {"mode": self.mode, "kinds": sorted(self.kinds), "empty": self.empty}
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +296,7 @@ def ids_from_json(data: dict[str, Any]) -> IdCodec:
     """The codec that `to_json` wrote. Raises ConfigError for a mode of a later version."""
     mode = data["mode"]
     if mode == SameIds.mode:
-        return SameIds(frozenset(map(IdKind, data["kinds"])))
+        return SameIds(frozenset(map(IdKind, data["kinds"])), data["empty"])
     if mode == TextIds.mode:
         return TextIds(frozenset(map(IdKind, data["plain"])))
     if mode == DerivedIds.mode:
@@ -314,7 +317,7 @@ def decide_ids(
     duplicates = _refuse_duplicates(profile)
     codec: IdCodec
     if seen <= target.id_kinds and (target.empty_id or not profile.empty_ids):
-        codec = SameIds((schema.id_kinds | seen) & target.id_kinds)
+        codec = SameIds((schema.id_kinds | seen) & target.id_kinds, target.empty_id)
         decision = exact("ids", f"stay what they are ({', '.join(sorted(seen))})")
     elif IdKind.STRING in target.id_kinds:
         codec, decision = _as_text(schema, profile, seen)

@@ -61,6 +61,8 @@ def _classify_list(value: list[Any]) -> PayloadType:
     found = _LISTS.get(kinds.pop(), PayloadType.MIXED_LIST) if len(kinds) == 1 else PayloadType.MIXED_LIST
     if found in (PayloadType.INTEGER_LIST, PayloadType.BOOL_LIST):
         return found
+    if found is PayloadType.STRING_LIST and all(map(str.isascii, value)):
+        return found
     return PayloadType.SPECIAL if any(map(_needs_tag, value)) else found
 
 

@@ -6,7 +6,6 @@ column; only rows that match are parsed. So a value that appears after the plan 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from vecferry import canonical, plain
 from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType
 from vecferry.mapping import floats, kinds
 from vecferry.mapping.draft import Draft, key_pattern, text_pattern
+from vecferry.mapping.judge import in_range, judge, key_problem
 from vecferry.mapping.profile import KeyProfile, PayloadProfile
 from vecferry.mapping.rules import counted, exact, quoted
 from vecferry.model import Decision, Filterable, Outcome
@@ -66,8 +66,9 @@ class PayloadCodec:
         rows = draft.matching(pattern)
         if not len(rows):
             return
+        fits = judge(self.support, self.reserved).fits
         for row, payload in zip(rows.tolist(), draft.payloads(rows), strict=True):
-            aside = {key: value for key, value in payload.items() if self.problem(key, value)}
+            aside = {key: value for key, value in payload.items() if not fits(key, value)}
             if aside:
                 for key in aside:
                     del payload[key]
@@ -85,10 +86,6 @@ class PayloadCodec:
                 del payload[self.field]
                 payload.update(aside)
                 draft.changed(row)
-
-    def problem(self, key: str, value: Any) -> str:
-        """Why the target cannot hold this top-level key with this value; `""` when it can."""
-        return _key_problem(self.support, self.reserved, key) or _value_problem(self.support, value)
 
     def predicted(self, payloads: pa.StringArray) -> pa.StringArray:
         """The payload column as the target gives it back: floats as its parser reads them."""
@@ -119,52 +116,6 @@ def _parse_aside(text: Any) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     return aside if ours else None
-
-
-def _key_problem(support: PayloadSupport, reserved: frozenset[str], key: str) -> str:
-    if key in reserved:
-        return "vecferry uses this key itself"
-    if key in support.reserved_keys or any(prefix and key.startswith(prefix) for prefix in support.reserved_prefixes):
-        return "the key is reserved"
-    if not key and not support.empty_key:
-        return "the key is empty"
-    if PayloadType.SPECIAL not in support.types and (key == canonical.TAG or not kinds.is_text(key)):
-        return "JSON cannot say the key"
-    return ""
-
-
-def _value_problem(support: PayloadSupport, value: Any) -> str:
-    kind = kinds.classify(value)
-    if kind not in support.types:
-        return f"the value is a {kind}" if kind is not PayloadType.SPECIAL else "JSON cannot say the value"
-    if kind in (PayloadType.STRING, PayloadType.BOOL, PayloadType.NULL):
-        return ""
-    if support.max_depth is not None and 1 + kinds.depth(value) > support.max_depth:
-        return "the value is nested too deep"
-    if not support.empty_key and kind is PayloadType.OBJECT and _has_empty_key(value):
-        return "a key in it is empty"
-    return _number_problem(support, value)
-
-
-def _number_problem(support: PayloadSupport, value: Any) -> str:
-    for number in kinds.numbers(value):
-        if isinstance(number, int):
-            if not _in_range(support, number):
-                return "an integer is out of range"
-        elif number == 0.0 and not support.negative_zero and math.copysign(1.0, number) < 0:
-            return "-0.0 would lose its sign"
-    return ""
-
-
-def _in_range(support: PayloadSupport, number: int) -> bool:
-    low, high = support.integer_min, support.integer_max
-    return (low is None or number >= low) and (high is None or number <= high)
-
-
-def _has_empty_key(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "" in value or any(map(_has_empty_key, value.values()))
-    return isinstance(value, list) and any(map(_has_empty_key, value))
 
 
 @cache
@@ -246,14 +197,14 @@ def _per_key(profile: PayloadProfile, field: str, aside: dict[str, tuple[int, st
 def _aside(codec: PayloadCodec, key: str, found: KeyProfile) -> tuple[int, str] | None:
     """How many values of a key are put aside (at least), and why."""
     support = codec.support
-    problem = _key_problem(support, codec.reserved, key)
+    problem = key_problem(support, codec.reserved, key)
     if problem:
         return found.values, problem
     unheld = {kind: count for kind, count in found.types.items() if kind not in support.types}
     reasons = [f"{counted(count, 'value')} of type {kind}" for kind, count in sorted(unheld.items())]
     count = sum(unheld.values())
     extremes = (found.integer_min, found.integer_max)
-    if any(number is not None and not _in_range(support, number) for number in extremes):
+    if any(number is not None and not in_range(support, number) for number in extremes):
         reasons.append(f"integers from {found.integer_min} to {found.integer_max}, some out of the target's range")
         count = max(count, 1)
     if found.negative_zeros and not support.negative_zero:

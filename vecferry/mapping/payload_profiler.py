@@ -23,7 +23,8 @@ from vecferry.mapping.profile import MAX_KEYS, KeyProfile, PayloadProfile
 __all__ = ["PayloadProfiler"]
 
 Shape = tuple[tuple[str, ...], tuple[type, ...]]
-_TAG_PATTERN = '"' + "[$]" + 'vecferry"'
+_FLAT = frozenset({PayloadType.STRING_LIST, PayloadType.BOOL_LIST, PayloadType.EMPTY_LIST})
+_TAG_PATTERN = '"[$]vecferry"'
 
 
 @dataclass(slots=True)
@@ -122,8 +123,13 @@ def _others(key: _Key, values: Iterable[Any]) -> None:
         key.types[kind] += 1
         if kind is PayloadType.STRING:
             key.longest_string_bytes = max(key.longest_string_bytes, len(value.encode()))
-        key.depth = max(key.depth, kinds.depth(value))
-        if kind is not PayloadType.STRING_LIST:
+        elif kind in _FLAT:
+            key.depth = max(key.depth, 1)
+        elif kind is PayloadType.INTEGER_LIST:
+            key.depth = max(key.depth, 1)
+            key.integers(min(value), max(value))
+        else:
+            key.depth = max(key.depth, kinds.depth(value))
             _numbers(key, value)
 
 
@@ -169,12 +175,12 @@ class PayloadProfiler:
                     key.observe(kind, column)
 
     def _observe_floats(self, payloads: pa.StringArray) -> None:
-        once, changed = floats.predict_column(payloads, 1)
-        self._one_pass_rows += changed
-        if changed:
-            # A float that one reading leaves alone, a second one leaves alone too.
-            twice, _ = floats.predict_column(once, 1)
-            self._two_passes_rows += pc.sum(pc.not_equal(twice, payloads)).as_py()
+        rows, once = floats.changed_texts(payloads, 1)
+        self._one_pass_rows += len(rows)
+        # A float that one reading leaves alone, a second one leaves alone too; a second one may also undo the first.
+        before = payloads.take(pa.array(rows, pa.int64())).cast(pa.binary()).to_pylist()
+        twice = (floats.predict_text(text, 1) for text in once)
+        self._two_passes_rows += sum(new != old for new, old in zip(twice, before, strict=True))
 
     def _key(self, name: str) -> _Key | None:
         key = self._keys.get(name)
