@@ -64,6 +64,10 @@ class HashRows:
         rows.batch = found[0] if found else pa.RecordBatch.from_pylist([], schema=HASHES_SCHEMA)
         return rows
 
+    def slice(self, start: int, rows: int) -> Self:
+        """Some rows, in their order, without a copy."""
+        return type(self).of([self.batch.slice(start, rows)])
+
     def __len__(self) -> int:
         return int(self.batch.num_rows)
 

@@ -18,8 +18,8 @@ from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
 from vecferry.routing import states
 from vecferry.stores import registry
 from vecferry.transfer import progress, retry
-from vecferry.transfer.decoded import decoded
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
+from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.read import read_slice
 from vecferry.validation.compare import Comparison, compare_rows
 from vecferry.validation.ids import compare_counts, unexpected_ids
@@ -43,14 +43,14 @@ class Preview:
 
 def inventory(store: StoreConfig, config: MigrationConfig) -> Inventory:
     """Schema and profile of one collection."""
-    with decoded(registry.open_source(store.address())) as source:
+    with in_original_terms(registry.open_source(store.address())) as source:
         return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
 
 
 def preview(config: MigrationConfig) -> Preview:
     """Inventory and decisions, without a ledger entry and without moving anything."""
     with (
-        decoded(registry.open_source(config.source.address())) as source,
+        in_original_terms(registry.open_source(config.source.address())) as source,
         registry.open_target(config.target.address()) as target,
     ):
         found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
@@ -68,7 +68,7 @@ def verify(config: MigrationConfig) -> Verdict:
     if not found.target_exists:
         raise NotFound(f"{config.target.public()} does not exist")
     with (
-        decoded(registry.open_source(config.source.address())) as source,
+        in_original_terms(registry.open_source(config.source.address())) as source,
         registry.open_target(config.target.address(), Reader.PUBLIC) as target,
     ):
         mark = target.describe().mark

@@ -17,7 +17,7 @@ from vecferry.model import CollectionSchema, JsonObject, Receipt
 from vecferry.strategies.runner import Ref
 from vecferry.transfer import handles, pace, progress
 from vecferry.transfer.backup import backup_folder
-from vecferry.transfer.decoded import decoded
+from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.export import Limits
 from vecferry.transfer.plan import Plan
 
@@ -102,8 +102,8 @@ class Work:
             self.ledger.transition(self.ref.migration, [from_], to, event=event, detail=detail, token=self.ref.token)
 
     def source(self) -> Source:
-        """The source in its own, original terms: encodings of an earlier migration are undone."""
-        return decoded(handles.source(self.config.source.address()))
+        """The source in original terms: encodings of an earlier migration are undone."""
+        return in_original_terms(handles.source(self.config.source.address()))
 
     def target(self) -> Target:
         """The target for writing."""

@@ -7,6 +7,7 @@ vecferry sees the originals: typed ids, documents, payload values that the store
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice
 
 _COLUMN_OF = {Part.PAYLOAD: columns_of.PAYLOAD, Part.DOCUMENT: columns_of.DOCUMENT}
 
-__all__ = ["MARK_VERSION", "DecodedSource", "decoded", "make_mark", "mapping_of"]
+__all__ = ["MARK_VERSION", "DecodedSource", "make_mark", "mapping_of", "needed_parts", "only_parts"]
 
 MARK_VERSION = 1
 
@@ -31,7 +32,7 @@ def make_mark(*, migration: str, archive: str, source: str, mapping: Mapping) ->
         "migration": migration,
         "archive": archive,
         "source": source,
-        "mapping": mapping.to_json(),
+        "mapping": mapping.to_mark(),
     }
 
 
@@ -47,17 +48,11 @@ def mapping_of(mark: JsonObject | None) -> Mapping | None:
     return Mapping.from_json(mark["mapping"])
 
 
-def decoded(source: Source) -> Source:
-    """The source itself, or its records in original terms when it bears a mark."""
-    mapping = mapping_of(source.describe().mark)
-    return source if mapping is None else DecodedSource(source, mapping)
-
-
 class DecodedSource(Source):
     """Undoes a mapping on everything that is read."""
 
-    def __init__(self, inner: Source, mapping: Mapping) -> None:
-        self.inner, self.mapping = inner, mapping
+    def __init__(self, inner: Source, mapping: Mapping, note: str) -> None:
+        self.inner, self.mapping, self._note = inner, mapping, note
         self.url = inner.url
 
     def capabilities(self) -> Capabilities:
@@ -66,7 +61,9 @@ class DecodedSource(Source):
 
     def describe(self) -> CollectionSchema:
         """The original schema, under the name that the collection has here."""
-        return self.mapping.original_schema(self.inner.describe())
+        found = self.inner.describe()
+        schema = self.mapping.original_schema(found)
+        return replace(schema, notes=(*schema.notes, self._note))
 
     def count(self) -> int:
         """The exact number of records."""
@@ -80,13 +77,13 @@ class DecodedSource(Source):
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
         """Records in original terms. Ids, documents and side fields live in the payload, so it is read with them."""
-        for batch in self.inner.read(part, _needed(columns), batch_rows):
-            yield _only(self.mapping.backward(batch), columns)
+        for batch in self.inner.read(part, needed_parts(columns), batch_rows):
+            yield only_parts(self.mapping.backward(batch), columns)
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         """Records by their original ids."""
-        found = self.inner.fetch(self.mapping.forward(ids), _needed(columns))
-        return _only(self.mapping.backward(found), columns)
+        found = self.inner.fetch(self.mapping.forward(ids), needed_parts(columns))
+        return only_parts(self.mapping.backward(found), columns)
 
     def fingerprint(self) -> str:
         """That of the store below."""
@@ -97,10 +94,12 @@ class DecodedSource(Source):
         self.inner.close()
 
 
-def _needed(wanted: frozenset[Part]) -> frozenset[Part]:
+def needed_parts(wanted: frozenset[Part]) -> frozenset[Part]:
+    """What must be read to decode these parts: ids, documents and side fields may stand in the payload."""
     return wanted | {Part.PAYLOAD, Part.DOCUMENT}
 
 
-def _only(batch: pa.RecordBatch, wanted: frozenset[Part]) -> pa.RecordBatch:
+def only_parts(batch: pa.RecordBatch, wanted: frozenset[Part]) -> pa.RecordBatch:
+    """The batch without the parts that were read only to decode others."""
     unwanted = [name for part, name in _COLUMN_OF.items() if part not in wanted and name in batch.schema.names]
     return batch.drop_columns(unwanted) if unwanted else batch

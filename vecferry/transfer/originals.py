@@ -1,0 +1,152 @@
+"""The way back, bit for bit: what nobody touched since it was moved is given back from the archive.
+
+A store may round payload floats or keep unit vectors. The archive of the migration that filled it has the
+original bits, and the hashes of what was read back then. Where the hash of a part is still the same, the
+original takes its place; where it differs, somebody wrote it, and what stands there now counts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecferry import batch as columns
+from vecferry import plain, sealing
+from vecferry.align import align
+from vecferry.archive import Archive, HashRows
+from vecferry.contract import Source
+from vecferry.errors import ArchiveDamaged, NotFound
+from vecferry.idtable import IdTable
+from vecferry.mapping import Mapping
+from vecferry.model import ALL_PARTS, JsonObject, Part, Slice
+from vecferry.transfer.decoded import DecodedSource, mapping_of, needed_parts, only_parts
+
+__all__ = ["OriginalSource", "in_original_terms"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+def in_original_terms(source: Source) -> Source:
+    """The source itself where it bears no mark; else its records as they were before they were encoded.
+
+    With the archive of the migration that made it, untouched parts come back bit for bit; without, decoded.
+    """
+    mark = source.describe().mark
+    mapping = mapping_of(mark)
+    if mark is None or mapping is None:
+        return source
+    archive = _archive_of(mark, mapping)
+    if archive is None:
+        return DecodedSource(source, mapping, f"the archive {mark.get('archive')} is not here: values stay as stored")
+    return OriginalSource(source, mapping, archive)
+
+
+def _archive_of(mark: JsonObject, mapping: Mapping) -> Archive | None:
+    """The archive that a mark names, if it is here, whole, and of that very migration."""
+    try:
+        archive = Archive.open(Path(str(mark.get("archive"))), mapping.source_schema.name)
+        manifest = archive.manifest()
+    except (NotFound, ArchiveDamaged):
+        return None
+    proven = all(part.hashes is not None for part in manifest.parts)
+    return archive if proven and manifest.raw.get("migration") == mark["migration"] else None
+
+
+class OriginalSource(DecodedSource):
+    """A marked collection with its archive.
+
+    Slices follow the archive's parts (the ids of a part, fetched from the store), then the store's own
+    slices for the records that were written since.
+    """
+
+    def __init__(self, inner: Source, mapping: Mapping, archive: Archive) -> None:
+        super().__init__(inner, mapping, f"untouched records come back bit for bit from {archive.place}")
+        self._archive = archive
+        self._numbers = [part.rows.number for part in archive.manifest().parts]
+        self._lock = threading.Lock()
+        self._ids: IdTable | None = None
+
+    def slices(self, n: int) -> list[Slice]:
+        """Groups of parts, then everything else."""
+        groups = [group.tolist() for group in np.array_split(self._numbers, max(1, min(n, len(self._numbers))))]
+        rows = {part.rows.number: part.rows.rows for part in self._archive.manifest().parts}
+        known = [({"parts": group}, sum(rows[number] for number in group)) for group in groups if group]
+        rest = [({"rest": plain.to_plain(item)}, 0) for item in self.inner.slices(1)]
+        return [Slice(number, bounds, count) for number, (bounds, count) in enumerate([*known, *rest])]
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        """Records in original terms; rows that were deleted from the store since are absent."""
+        if "rest" in part.bounds:
+            yield from self._read_rest(plain.from_plain(Slice, part.bounds["rest"]), columns, batch_rows)
+            return
+        for number in part.bounds["parts"]:
+            yield from self._read_part(number, columns, batch_rows)
+
+    def _read_part(self, number: int, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        known, start = self._archive.read_hashes(number), 0
+        for originals in self._archive.read_part(number, batch_rows, wanted | {Part.PAYLOAD, Part.DOCUMENT}):
+            originals = self.mapping.travelling(originals)
+            rows = known.slice(start, originals.num_rows)
+            start += originals.num_rows
+            found = self.inner.fetch(rows.target_ids(), needed_parts(wanted))
+            if found.num_rows:
+                yield self._restored(rows, originals, found, wanted)
+
+    def _restored(
+        self, rows: HashRows, originals: pa.RecordBatch, found: pa.RecordBatch, wanted: frozenset[Part]
+    ) -> pa.RecordBatch:
+        """Originals where the stored part is untouched, decoded values elsewhere; deleted rows left out."""
+        there = align(rows.target_ids(), found)
+        actual, kept = there.actual, pa.array(there.found)
+        originals = columns.drop_hashes(originals).filter(kept)
+        decoded = self.mapping.backward(actual)
+        recorded = rows.target_hashes()[there.found]
+        same = {part: _same(actual, recorded, part) for part in needed_parts(wanted)}
+        text = same[Part.PAYLOAD] & same[Part.DOCUMENT]
+        masks = {columns.PAYLOAD: text, columns.DOCUMENT: text}
+        masks |= {columns.column_name(name): same[Part.VECTORS] for name in columns.vector_names(decoded)}
+        names = only_parts(decoded, wanted).schema.names
+        arrays = [
+            _choose(masks[name], originals.column(name), decoded.column(name))
+            if name in masks
+            else originals.column(name)
+            for name in names
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=only_parts(decoded, wanted).schema)
+
+    def _read_rest(self, inner: Slice, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Records of the store that the archive does not know."""
+        known = self._known_ids()
+        for batch in self.inner.read(inner, needed_parts(wanted), batch_rows):
+            new = known.absent(sealing.hash_ids(batch))
+            if new.any():
+                yield only_parts(self.mapping.backward(batch.filter(pa.array(new))), wanted)
+
+    def _known_ids(self) -> IdTable:
+        with self._lock:
+            if self._ids is None:
+                self._ids = IdTable(self._archive.target_id_hashes())
+            return self._ids
+
+
+def _same(actual: pa.RecordBatch, recorded: npt.NDArray[np.uint8], part: Part) -> Mask:
+    """`(n,) bool`: rows whose part has the hash that was recorded when it was proven."""
+    same: Mask = (sealing.hash_part(actual, part) == sealing.of_part(recorded, part)).all(axis=1)
+    return same
+
+
+def _choose(mask: Mask, yes: pa.Array, no: pa.Array) -> pa.Array:
+    """`yes` where the mask is true, `no` elsewhere, without touching single values where all agree."""
+    if mask.all():
+        return yes
+    if not mask.any():
+        return no
+    rows = np.arange(len(mask))
+    return pa.concat_arrays([yes, no]).take(pa.array(np.where(mask, rows, rows + len(mask))))
