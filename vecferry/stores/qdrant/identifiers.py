@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from vecferry.model import IdKind, RecordId
 from vecferry.stores.qdrant import messages
+from vecferry.stores.qdrant.schema import CANONICAL_UUID
 from vecferry.stores.qdrant.varint import pack, unpack
 
 __all__ = ["encode_ids", "parse_ids", "record_id"]
@@ -20,7 +21,6 @@ __all__ = ["encode_ids", "parse_ids", "record_id"]
 _NUMBER = b"\x08"
 _UUID_TEXT_BYTES = 36
 _UUID_HEAD = b"\x12\x24"
-_CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def record_id(message: Any) -> RecordId:
@@ -44,7 +44,7 @@ def parse_ids(raws: Sequence[bytes]) -> tuple[pa.StringArray, list[IdKind] | IdK
             return pa.array(numbers).cast(pa.string()), IdKind.UINT64
     elif all(raw.startswith(_UUID_HEAD) and len(raw) == len(_UUID_HEAD) + _UUID_TEXT_BYTES for raw in raws):
         texts = pa.array([raw[len(_UUID_HEAD) :] for raw in raws], pa.binary()).cast(pa.string())
-        if pc.all(pc.match_substring_regex(texts, _CANONICAL_UUID)).as_py():
+        if pc.all(pc.match_substring_regex(texts, CANONICAL_UUID)).as_py():
             return texts, IdKind.UUID
     ids = [record_id(messages.PointId.FromString(raw)) for raw in raws]
     return pa.array([one.text for one in ids], pa.string()), [one.kind for one in ids]
@@ -72,7 +72,7 @@ def _encode_mixed(texts: pa.StringArray, kinds: Any) -> list[bytes]:
 
 
 def _uuid_texts(texts: pa.StringArray) -> list[bytes]:
-    if not pc.all(pc.match_substring_regex(texts, _CANONICAL_UUID)).as_py() and len(texts):
+    if not pc.all(pc.match_substring_regex(texts, CANONICAL_UUID)).as_py() and len(texts):
         raise ValueError("a uuid is not in its canonical text (lower case with hyphens)")
     listed: list[bytes] = texts.cast(pa.binary()).to_pylist()
     return listed

@@ -1,0 +1,87 @@
+"""Slices as ranges of ids in Qdrant's own order: all integers ascending, then all UUIDs by their 128 bits.
+
+A border may be any id, stored or not, so the ranges cover every id that could exist and never change.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from vecferry.errors import BadRecord
+from vecferry.model import IdKind, JsonObject, RecordId, Slice
+
+__all__ = ["FIRST", "Range", "border_text", "cut", "range_of"]
+
+FIRST = RecordId(IdKind.UINT64, "0")
+_KINDS = {IdKind.UINT64: 0, IdKind.UUID: 1}
+
+
+def order(record_id: RecordId) -> tuple[int, int]:
+    """Where an id stands in Qdrant's order."""
+    kind = _KINDS[record_id.kind]
+    return kind, uuid.UUID(record_id.text).int if kind else int(record_id.text)
+
+
+class Range:
+    """Ids from `start` up to, not including, `stop` (None: to the end)."""
+
+    def __init__(self, start: RecordId, stop: RecordId | None) -> None:
+        self.start = start
+        self.stop = stop
+        self._stop = None if stop is None else order(stop)
+
+    def holds(self, record_id: RecordId) -> bool:
+        """Whether an id at or after `start` is before the end."""
+        return self._stop is None or order(record_id) < self._stop
+
+    def rows_before_end(self, texts: Sequence[str], kinds: Sequence[IdKind] | IdKind) -> int:
+        """How many of these ids, given in order, are before the end."""
+        low, high = 0, len(texts)
+        while low < high:
+            middle = (low + high) // 2
+            kind = kinds if isinstance(kinds, IdKind) else kinds[middle]
+            if self.holds(RecordId(kind, texts[middle])):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def cut(sample: Sequence[RecordId], n: int) -> list[Slice]:
+    """At most `n` slices of about equal size, their borders taken from a sample of the ids."""
+    ordered = sorted(set(sample), key=order)
+    places = sorted({len(ordered) * number // n for number in range(1, n)} - {0, len(ordered)})
+    borders = [ordered[place] for place in places]
+    starts, stops = [FIRST, *borders], [*borders, None]
+    return [
+        Slice(number, dict(_bounds(start, stop)))
+        for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    ]
+
+
+def _bounds(start: RecordId, stop: RecordId | None) -> Iterator[tuple[str, str]]:
+    yield "from", border_text(start)
+    if stop is not None:
+        yield "before", border_text(stop)
+
+
+def border_text(record_id: RecordId) -> str:
+    """`uint64:7`, `uuid:...`."""
+    return f"{record_id.kind}:{record_id.text}"
+
+
+def range_of(bounds: JsonObject, url: str) -> Range:
+    """The range that a stored slice describes. Raises BadRecord for bounds of another store."""
+    try:
+        stop = bounds.get("before")
+        return Range(_border(str(bounds["from"])), None if stop is None else _border(str(stop)))
+    except (KeyError, ValueError) as error:
+        raise BadRecord(f"{url}: a slice is described by {dict(bounds)}, which is no range of its ids") from error
+
+
+def _border(text: str) -> RecordId:
+    kind, _, value = text.partition(":")
+    border = RecordId(IdKind(kind), value)
+    order(border)
+    return border
