@@ -1,0 +1,221 @@
+"""The forms in which people keep points as JSON, told apart by content, and where each record stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from vecferry.stores.json_text import parse_strictly
+from vecferry.stores.jsonl.splitter import Cursor, CutShort, Malformed
+
+__all__ = ["CHROMA_COLUMNS", "Dialect", "Texts", "detect", "records", "spans_of"]
+
+BOM = b"\xef\xbb\xbf"
+CHROMA_COLUMNS = ("ids", "embeddings", "documents", "metadatas")
+POINT = "point"
+
+Texts = dict[str, tuple[int, bytes]]
+"""One record: the place and the raw text of the whole point, or of its entry in each column."""
+
+
+class Dialect(StrEnum):
+    """What the file is, in words for the plan."""
+
+    LINES = "one point a line"
+    DUMP = "Qdrant scroll dump"
+    LIST = "list of Qdrant points"
+    COLUMNS = "Chroma columns"
+
+
+def spans_of(dialect: Dialect) -> tuple[str, ...]:
+    """The names of the texts that make one record."""
+    return CHROMA_COLUMNS if dialect is Dialect.COLUMNS else (POINT,)
+
+
+def detect(path: Path) -> Dialect:
+    """Which form a file is in. Raises Malformed for one that is in none of them."""
+    with path.open("rb") as stream:
+        cursor = Cursor(stream, _first_byte(stream))
+        first = cursor.peek()
+        if first == b"":
+            return Dialect.LINES
+        if first == b"[":
+            return Dialect.LIST
+        if first != b"{":
+            raise Malformed("the file starts with neither an object nor a list of points", cursor.offset)
+        return _by_keys(cursor)
+
+
+def _by_keys(cursor: Cursor) -> Dialect:
+    """The form whose telling key comes first; a line that is broken is left to the reader of lines to name."""
+    try:
+        for key in _keys(cursor):
+            if key == "result":
+                return Dialect.DUMP
+            if key == "ids":
+                return Dialect.COLUMNS
+            if key in ("id", "vector", "payload"):
+                return Dialect.LINES
+            cursor.skip()
+    except Malformed:
+        pass
+    return Dialect.LINES
+
+
+def _keys(cursor: Cursor) -> Iterator[str]:
+    """The keys of the object that comes next; whoever takes a key takes its value."""
+    cursor.take(b"{")
+    if cursor.take_if(b"}"):
+        return
+    while True:
+        yield _key(cursor)
+        if not cursor.take_if(b","):
+            cursor.take(b"}")
+            return
+
+
+def _key(cursor: Cursor) -> str:
+    offset, text = cursor.value()
+    if not text.startswith(b'"'):
+        raise Malformed("a key is not text", offset)
+    cursor.take(b":")
+    try:
+        return str(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"a key cannot be read: {error}", offset) from None
+
+
+def records(path: Path, dialect: Dialect, ignored: frozenset[str], notes: list[str]) -> Iterator[Texts]:
+    """Every record of the file as raw text, in order. `notes` gets what a plan should say.
+
+    Raises Malformed at the place where the file is not what its form demands, CutShort where it ends too early.
+    """
+    if dialect is Dialect.COLUMNS:
+        return _column_records(path, ignored)
+    return ({POINT: found} for found in _points(path, dialect, notes))
+
+
+def _points(path: Path, dialect: Dialect, notes: list[str]) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as stream:
+        start = _first_byte(stream)
+        if dialect is Dialect.LINES:
+            yield from _lines(stream, start)
+        elif dialect is Dialect.LIST:
+            cursor = Cursor(stream, start)
+            yield from _items(cursor)
+            _end(cursor)
+        else:
+            yield from _pages(Cursor(stream, start), notes)
+
+
+def _lines(stream: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+    stream.seek(start)
+    for line in stream:
+        text = line.strip()
+        if text:
+            if not line.endswith(b"\n") and not _is_whole(text):
+                raise CutShort("the last line is cut: the file was not written to its end", start)
+            yield start + line.index(text[:1]), text
+        start += len(line)
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whether a last line without a line break is JSON (a cut object never is)."""
+    try:
+        parse_strictly(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _pages(cursor: Cursor, notes: list[str]) -> Iterator[tuple[int, bytes]]:
+    more = b"null"
+    while cursor.peek():
+        for key in _keys(cursor):
+            if key != "result":
+                cursor.skip()
+            elif cursor.peek() == b"[":
+                yield from _items(cursor)
+            else:
+                for inner in _keys(cursor):
+                    if inner == "points":
+                        yield from _items(cursor)
+                    elif inner == "next_page_offset":
+                        more = cursor.value()[1]
+                    else:
+                        cursor.skip()
+        cursor.take_if(b",")
+    if more != b"null":
+        notes.append("the last page says that more points follow: the dump may not be complete")
+
+
+def _items(cursor: Cursor) -> Iterator[tuple[int, bytes]]:
+    """The elements of the array that comes next."""
+    cursor.take(b"[")
+    if cursor.take_if(b"]"):
+        return
+    while True:
+        yield cursor.value()
+        if not cursor.take_if(b","):
+            cursor.take(b"]")
+            return
+
+
+def _end(cursor: Cursor) -> None:
+    found = cursor.peek()
+    if found:
+        raise Malformed(f"something follows the end of the document: {found.decode('latin-1')!r}", cursor.offset)
+
+
+def _column_records(path: Path, ignored: frozenset[str]) -> Iterator[Texts]:
+    offsets = _column_offsets(path, ignored)
+    with ExitStack() as stack:
+        columns = {
+            name: _items(Cursor(stack.enter_context(path.open("rb")), offset)) for name, offset in offsets.items()
+        }
+        ids = columns.pop("ids")
+        rows = 0
+        for rows, found in enumerate(ids, 1):
+            yield {"ids": found} | {name: _next(column, name, rows) for name, column in columns.items()}
+        for name, column in columns.items():
+            left = next(column, None)
+            if left is not None:
+                raise Malformed(f"{name} has more entries than ids, which has {rows}", left[0])
+
+
+def _next(column: Iterator[tuple[int, bytes]], name: str, row: int) -> tuple[int, bytes]:
+    found = next(column, None)
+    if found is None:
+        raise Malformed(f"{name} has {row - 1} entries, ids has more", 0)
+    return found
+
+
+def _column_offsets(path: Path, ignored: frozenset[str]) -> dict[str, int]:
+    """Where each column's array begins; columns that are null are left out."""
+    found: dict[str, int] = {}
+    with path.open("rb") as stream:
+        cursor = Cursor(stream, _first_byte(stream))
+        for key in _keys(cursor):
+            first = cursor.peek()
+            if key in CHROMA_COLUMNS and first == b"[":
+                if key in found:
+                    raise Malformed(f"the key {key!r} stands twice", cursor.offset)
+                found[key] = cursor.offset
+            elif first != b"n" and key != "included" and key not in ignored:
+                raise Malformed(f"the column {key!r} is not one that is moved; add ?ignore={key}", cursor.offset)
+            cursor.skip()
+        _end(cursor)
+    if "ids" not in found:
+        raise Malformed("ids is not a list", 0)
+    return found
+
+
+def _first_byte(stream: BinaryIO) -> int:
+    """Where the text begins: after a byte order mark, if there is one."""
+    stream.seek(0)
+    return len(BOM) if stream.read(len(BOM)) == BOM else 0
