@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.ledger.conftest import NEW, OLD, SetClock, create
+from vecferry.errors import ConfigError, NotFound, UnsafeRoute
+from vecferry.ledger import Answer, Approval, Ledger, Migration, State
+
+FORM = {"lines": ["docs moves to the new store"]}
+
+
+@pytest.fixture
+def asking(ledger: Ledger, migration: Migration) -> Migration:
+    """A migration with a route and a verdict."""
+    ledger.claim_route("docs", OLD, migration.id)
+    ledger.set_fact(migration.id, "verdict", {"state": "same"})
+    return migration
+
+
+def newest(ledger: Ledger, migration: Migration) -> Approval:
+    found = ledger.approval(migration.id)
+    assert found is not None
+    return found
+
+
+def test_an_answer_is_kept_with_who_and_when(ledger: Ledger, asking: Migration, clock: SetClock) -> None:
+    """The form, the decision, its author, the note and the times come back."""
+    number = ledger.ask_approval(asking.id, FORM)
+    asked_at = clock.now
+    clock.forward(30)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann", "looks right")
+    found = newest(ledger, asking)
+    assert (found.form, found.epoch, found.asked_at, found.answered_at) == (FORM, 1, asked_at, clock.now)
+    assert (found.answer, found.answered_by, found.note) == (Answer.APPROVED, "ann", "looks right")
+    assert ledger.approval(create(ledger).id) is None
+
+
+def test_a_yes_is_used_once(ledger: Ledger, asking: Migration) -> None:
+    """The second use of one approval is refused."""
+    number = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert ledger.use_approval(asking.id, number).used_at is not None
+    with pytest.raises(UnsafeRoute, match="was used"):
+        ledger.use_approval(asking.id, number)
+
+
+@pytest.mark.parametrize(("answer", "words"), [(None, "was not answered"), (Answer.REJECTED, "was rejected")])
+def test_only_a_yes_can_be_used(ledger: Ledger, asking: Migration, answer: Answer | None, words: str) -> None:
+    """Silence and a no do not let anything pass."""
+    number = ledger.ask_approval(asking.id, FORM)
+    if answer is not None:
+        ledger.answer_approval(asking.id, number, answer, "ann")
+    with pytest.raises(UnsafeRoute, match=words):
+        ledger.use_approval(asking.id, number)
+
+
+def test_a_run_that_starts_anew_finds_its_question(ledger: Ledger, asking: Migration) -> None:
+    """The same form keeps its number while it is open, and after a yes that was not used."""
+    number = ledger.ask_approval(asking.id, FORM)
+    assert ledger.ask_approval(asking.id, FORM) == number
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert ledger.ask_approval(asking.id, FORM) == number
+    ledger.use_approval(asking.id, number)
+    assert ledger.ask_approval(asking.id, FORM) == number + 1
+
+
+def test_a_no_is_asked_again_under_a_new_number(ledger: Ledger, asking: Migration) -> None:
+    """A rejection stays what it is; the next run asks anew."""
+    number = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, number, Answer.REJECTED, "ann")
+    assert ledger.ask_approval(asking.id, FORM) == number + 1
+    assert newest(ledger, asking).answer is None
+
+
+def test_a_yes_is_void_when_the_verdict_changed(ledger: Ledger, asking: Migration) -> None:
+    """What was approved for one verdict is not used for another, and the form gets a new number."""
+    number = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    ledger.set_fact(asking.id, "verdict", {"state": "same", "checked": 11})
+    with pytest.raises(UnsafeRoute, match="another verdict"):
+        ledger.use_approval(asking.id, number)
+    assert ledger.ask_approval(asking.id, FORM) == number + 1
+
+
+def test_a_yes_is_void_when_the_route_moved(ledger: Ledger, asking: Migration) -> None:
+    """A yes for one epoch is not used in another."""
+    number = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    ledger.switch_route(
+        asking.id,
+        "docs",
+        expected_epoch=1,
+        to_url=NEW,
+        state_from=State.PLANNED,
+        state_to=State.SWITCHED,
+        event="switched",
+        token=None,
+    )
+    with pytest.raises(UnsafeRoute, match="epoch 1"):
+        ledger.use_approval(asking.id, number)
+
+
+def test_a_replaced_form_takes_no_answer_and_no_use(ledger: Ledger, asking: Migration) -> None:
+    """Once a newer form was shown, the older one is void."""
+    old = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, old, Answer.APPROVED, "ann")
+    ledger.ask_approval(asking.id, {"lines": ["something else"]})
+    with pytest.raises(ConfigError, match="replaced by 2"):
+        ledger.answer_approval(asking.id, old, Answer.REJECTED, "bob")
+    with pytest.raises(ConfigError, match="replaced by 2"):
+        ledger.use_approval(asking.id, old)
+
+
+def test_an_answer_is_not_overruled(ledger: Ledger, asking: Migration) -> None:
+    """The same answer again is harmless and keeps its author; the opposite is refused."""
+    number = ledger.ask_approval(asking.id, FORM)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert ledger.answer_approval(asking.id, number, Answer.APPROVED, "bob").answered_by == "ann"
+    with pytest.raises(ConfigError, match="was approved already"):
+        ledger.answer_approval(asking.id, number, Answer.REJECTED, "bob")
+
+
+def test_a_form_that_was_never_shown_has_no_answer(ledger: Ledger, asking: Migration) -> None:
+    """A number that was not given out is refused."""
+    with pytest.raises(NotFound):
+        ledger.answer_approval(asking.id, 1, Answer.APPROVED, "ann")

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+from sqlalchemy.exc import OperationalError
+
+from tests.ledger.conftest import by_hand, create
+from vecferry.errors import ConfigError
+from vecferry.ledger import Ledger, State, upgrade
+from vecferry.ledger.schema import METADATA
+from vecferry.ledger.upgrade import Step
+
+VERSION_1 = Path(__file__).parent / "version_1.sql"
+
+NEXT = Step(
+    upgrade.STEPS[-1].version + 1,
+    (
+        "ALTER TABLE vecferry_migrations ADD COLUMN workspace TEXT",
+        "UPDATE vecferry_migrations SET workspace = name",
+    ),
+)
+
+
+@pytest.fixture
+def old(file: Path) -> Path:
+    """A ledger that the first version of the schema left behind."""
+    connection = sqlite3.connect(file)
+    connection.executescript(VERSION_1.read_text())
+    connection.close()
+    return file
+
+
+def columns(file: Path, table: str) -> list[str]:
+    connection = sqlite3.connect(file)
+    found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    connection.close()
+    return found
+
+
+def test_queries_and_tables_agree(file: Path) -> None:
+    """A new ledger has exactly the tables, columns and keys that the queries are made of."""
+    with Ledger.open(file)._read() as connection:
+        seen = inspect(connection)
+        assert set(seen.get_table_names()) == set(METADATA.tables)
+        for name, table in METADATA.tables.items():
+            found = {column["name"]: column["nullable"] for column in seen.get_columns(name)}
+            keys = set(seen.get_pk_constraint(name)["constrained_columns"])
+            assert keys == {column.name for column in table.primary_key}
+            # SQLite calls a key that is text nullable unless it says otherwise.
+            assert {key for key in found if key not in keys and found[key]} == {
+                column.name for column in table.columns if column.nullable
+            }
+            assert list(found) == [column.name for column in table.columns]
+
+
+def test_versions_follow_one_another() -> None:
+    """Steps are numbered from 1 without a gap."""
+    assert [step.version for step in upgrade.STEPS] == list(range(1, len(upgrade.STEPS) + 1))
+
+
+def test_a_ledger_of_the_first_version_is_still_read(old: Path) -> None:
+    """What the first version wrote is understood, and its chain holds and goes on."""
+    ledger = Ledger.open(old)
+    (migration,) = ledger.migrations()
+    route = ledger.route("docs")
+    assert route is not None
+    assert (migration.id, migration.state, route.epoch) == ("docs-20261121-7f3a", State.SWITCHED, 2)
+    assert [row.copied is not None for row in ledger.slices(migration.id)] == [True, False]
+    ledger.note(migration.id, "read again", {})
+    assert ledger.verify_audit() == len(ledger.audit())
+
+
+def test_an_older_ledger_is_upgraded_with_its_rows(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vecferry that knows one version more adds what is missing and keeps the rest."""
+    monkeypatch.setattr(upgrade, "STEPS", (*upgrade.STEPS, NEXT))
+    ledger = Ledger.open(old)
+    assert [one.id for one in ledger.migrations()] == ["docs-20261121-7f3a"]
+    assert columns(old, "vecferry_migrations")[-1] == "workspace"
+    connection = sqlite3.connect(old)
+    assert connection.execute("SELECT workspace FROM vecferry_migrations").fetchall() == [("docs",)]
+    versions = [version for (version,) in connection.execute("SELECT version FROM vecferry_schema_version")]
+    connection.close()
+    assert versions == [step.version for step in upgrade.STEPS]
+
+
+def test_an_upgrade_that_fails_leaves_the_older_version(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All statements of an upgrade count or none, so that the older vecferry goes on."""
+    broken = Step(NEXT.version, (*NEXT.statements, "UPDATE no_such_table SET a = 1"))
+    monkeypatch.setattr(upgrade, "STEPS", (*upgrade.STEPS, broken))
+    with pytest.raises(OperationalError):
+        Ledger.open(old)
+    monkeypatch.undo()
+    assert "workspace" not in columns(old, "vecferry_migrations")
+    assert len(Ledger.open(old).migrations()) == 1
+
+
+def test_a_newer_ledger_is_refused_untouched(file: Path) -> None:
+    """A version from the future is named with advice, and not a byte is written."""
+    ledger = Ledger.open(file)
+    create(ledger)
+    ledger.close()
+    by_hand(file, "INSERT INTO vecferry_schema_version VALUES (99, '2027-01-01T00:00:00.000000+00:00')")
+    before = file.read_bytes()
+    with pytest.raises(ConfigError, match="version 99") as caught:
+        Ledger.open(file, busy_timeout_s=1)
+    assert "upgrade vecferry" in caught.value.advice
+    assert file.read_bytes() == before
