@@ -1,0 +1,81 @@
+"""Blue-green: fill and prove the new store beside the old one, ask, then switch the route in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
+from vecferry.config import Approve, make_config
+from vecferry.model import Metric
+from vecferry.operations import migrations
+from vecferry.strategies.runner import Ref
+
+__all__ = ["blue_green"]
+
+
+@flow(name="blue-green", flow_run_name=name_of("move"), **SETTINGS)
+@advised
+def blue_green(
+    source: str | None = None,
+    target: str | None = None,
+    archive: str | None = None,
+    route: str | None = None,
+    metric: Metric | None = None,
+    document_field: str = "text",
+    consent: tuple[str, ...] = (),
+    approve: Approve = "ask",
+    approve_timeout_s: float = 24 * 3600.0,
+    limit: int | None = None,
+    workers: int = 2,
+    slice_rows: int = 100_000,
+    max_rows_per_s: float | None = None,
+    source_key_env: str | None = None,
+    target_key_env: str | None = None,
+    migration_id: str | None = None,
+) -> dict[str, Any]:
+    """Move a collection: inventory, plan, backup, copy through Parquet, validate every record, approve, switch, check.
+
+    The old store is never written, and `rollback` goes back to it. Give source and target, or a migration to resume.
+
+    Args:
+        source: URL of the collection to move, for example qdrant://host:6334/docs or numpy:///data/vectors.npy.
+        target: URL of the collection to create, for example qdrant+edge:///data/edge/docs. It must not exist.
+        archive: Folder for the Parquet archive; below VECFERRY_HOME when empty.
+        route: Logical name that applications ask for; the source collection's name when empty.
+        metric: Metric of the target, where the source does not record one.
+        document_field: Payload field that holds the document in stores that have no documents.
+        consent: Names of the losses in the plan that are agreed to.
+        approve: "ask" pauses before the switch until a person answers; "auto" switches after a verdict of "same".
+        approve_timeout_s: How long to wait for that answer, in seconds.
+        limit: Move only the first records, as a trial that is never switched.
+        workers: Slices at a time.
+        slice_rows: Records of one slice; each slice is one task run.
+        max_rows_per_s: Brake that spares a production source, in records a second.
+        source_key_env: Name of the worker's environment variable that holds the source's API key.
+        target_key_env: Name of the worker's environment variable that holds the target's API key.
+        migration_id: Resume this migration; all other fields are then ignored, its plan holds.
+    """
+    ledger = RunLedger.open()
+    if migration_id is not None:
+        return run_migration(Ref(ledger.url, ledger.migration(migration_id).id))
+    config = make_config(
+        {
+            "source": store(source, source_key_env),
+            "target": store(target, target_key_env),
+            "archive": archive,
+            "route": route,
+            "metric": metric,
+            "document_field": document_field,
+            "consent": consent,
+            "approve": approve,
+            "approve_timeout_s": approve_timeout_s,
+            "limit": limit,
+            "workers": workers,
+            "slice_rows": slice_rows,
+            "max_rows_per_s": max_rows_per_s,
+        },
+        where="the parameters",
+    )
+    return run_migration(migrations.start(ledger, config))
