@@ -31,6 +31,7 @@ def test_an_untouched_chain_holds(told: Ledger, file: Path) -> None:
         ("UPDATE vecferry_audit SET actor = 'mallory' WHERE number = 5", "at entry 5"),
         ("UPDATE vecferry_audit SET at = '2026-11-21T03:00:01.000000+00:00' WHERE number = 1", "at entry 1"),
         ("UPDATE vecferry_audit SET migration = NULL WHERE number = 3", "at entry 3"),
+        ("UPDATE vecferry_audit SET previous = '' WHERE number = 3", "at entry 3"),
         ("DELETE FROM vecferry_audit WHERE number = 3", "at entry 3"),
         ("DELETE FROM vecferry_audit WHERE number = 1", "at entry 1"),
         ("DELETE FROM vecferry_audit WHERE number = 5", "ends at entry 4, but 5 were written"),

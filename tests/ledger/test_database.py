@@ -115,9 +115,9 @@ def test_something_else_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
 def test_a_ledger_put_in_place_of_another_is_the_one_that_counts(file: Path, tmp_path: Path) -> None:
     """After a backup was put back, the next opening sees it, not the file that was there before."""
     create(Ledger.open(file), "before")
-    create(Ledger.open(tmp_path / "backup.db"), "restored")
-    Ledger.open(tmp_path / "backup.db").close()
-    Ledger.open(file).close()
+    backup = Ledger.open(tmp_path / "backup.db")
+    create(backup, "restored")
+    backup.close()
     for left in file.parent.glob("ledger.db-*"):
         left.unlink()
     (tmp_path / "backup.db").replace(file)

@@ -6,7 +6,6 @@ BEGIN IMMEDIATE; PostgreSQL by a lock on the chain's head.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -113,17 +112,6 @@ def _shared(where: Place, busy_timeout_s: float) -> Engine:
         return known.engine
 
 
-def _forget_after_fork() -> None:
-    """A child process must not use its parent's connections."""
-    global _lock
-    _lock = threading.Lock()
-    for opened in _opened.values():
-        opened.engine.dispose(close=False)
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
-
-
 def _inode(where: Place) -> tuple[int, int] | None:
     if where.file is None or not where.file.exists():
         return None
@@ -157,13 +145,12 @@ def _sqlite(where: Place, file: Path, busy_timeout_s: float) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver would begin a transaction by itself, and only at the first change: too late for a lock.
-    connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
 
 
 def _begin(connection: Connection) -> None:
+    # The driver by itself would take the write lock only at the first change: too late to read before it.
     writes = connection.get_execution_options().get("vecferry_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
