@@ -11,12 +11,15 @@ from vecferry.contract import Source
 from vecferry.mapping import Mapping
 from vecferry.model import CollectionSchema, JsonObject, Slice
 
-__all__ = ["MAX_SLICES", "Plan", "cut", "limited"]
+__all__ = ["FIRST_ROWS", "MAX_SLICES", "Plan", "cut", "limited"]
 
 MAX_SLICES = 300
 """Three mapped steps a slice must stay below a flow run's 1,000 task runs."""
 
 MIN_SLICE_ROWS = 5000
+
+FIRST_ROWS = "vecferry:first_rows"
+"""The key that tells the slice of a trial from a store's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +62,4 @@ def cut(source: Source, rows: int, slice_rows: int, workers: int) -> tuple[Slice
 def limited(slices: tuple[Slice, ...], limit: int) -> tuple[Slice, ...]:
     """One slice that holds the first `limit` rows of all of these, in their order."""
     inner = [plain.to_plain(item) for item in slices]
-    return (Slice(0, {"first": limit, "of": inner}, limit),)
+    return (Slice(0, {FIRST_ROWS: limit, "of": inner}, limit),)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from vecferry import plain
 from vecferry.contract import Source
 from vecferry.model import ALL_PARTS, Part, Slice
+from vecferry.transfer.plan import FIRST_ROWS
 
 __all__ = ["read_slice"]
 
@@ -17,11 +18,11 @@ def read_slice(
     source: Source, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
 ) -> Iterator[pa.RecordBatch]:
     """Batches of one slice of a plan."""
-    if "first" not in part.bounds:
+    if FIRST_ROWS not in part.bounds:
         return source.read(part, columns, batch_rows)
     inner = [plain.from_plain(Slice, item) for item in part.bounds["of"]]
     batches = (batch for item in inner for batch in source.read(item, columns, batch_rows))
-    return _first(batches, part.bounds["first"])
+    return _first(batches, part.bounds[FIRST_ROWS])
 
 
 def _first(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,134 @@
+"""Whole migrations for tests: fill a collection, migrate it, look at what came of it, kill it on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vecferry import address, batch, failpoints
+from vecferry.config import make_config
+from vecferry.ledger import Ledger, Migration, Route
+from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
+from vecferry.operations import migrations, routes
+from vecferry.stores import registry
+from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
+from vecferry.strategies.sheets import Sheet
+from vecferry.testing.rows import Row, rows_of
+from vecferry.transfer.scan import Changes
+
+
+def mixed_batch(rows: int, dimension: int = 8, *, first: int = 0, documents: bool = True) -> pa.RecordBatch:
+    """Records with string ids, payloads of every common type, floats that engines round, documents that are absent."""
+    numbers = np.random.default_rng(first)
+    vectors = numbers.normal(size=(rows, dimension)).astype(np.float32)
+    return batch.make(
+        [f"doc-{number}" for number in range(first, first + rows)],
+        IdKind.STRING,
+        vectors={"": batch.dense_array(vectors)},
+        documents=[_document(number) if documents else None for number in range(first, first + rows)],
+        payloads=[_payload(number) for number in range(first, first + rows)],
+    )
+
+
+def _document(number: int) -> str | None:
+    return None if number % 7 == 0 else f"Text of number {number}, ünïcödé"
+
+
+def _payload(number: int) -> bytes:
+    return b'{"price":%s,"source":"s%d","tags":["a","b"],"valid":%s,"year":%d}' % (
+        repr(number / 7 + 0.5).encode(),
+        number % 5,
+        b"true" if number % 2 else b"false",
+        2000 + number % 30,
+    )
+
+
+def schema(dimension: int = 8, metric: Metric = Metric.COSINE, *, documents: bool = True) -> CollectionSchema:
+    """The schema of `mixed_batch`."""
+    field_ = VectorField("", VectorKind.DENSE, DType.FLOAT32, dimension, metric)
+    return CollectionSchema("docs", (field_,), frozenset({IdKind.STRING}), documents)
+
+
+def fill(url: str, batches: Iterable[pa.RecordBatch], of: CollectionSchema | None = None) -> None:
+    """Make a collection as if vecferry had never seen it: without a mark."""
+    with registry.open_target(address.parse(url)) as target:
+        target.create(of or schema(), {})
+        with target.bulk_load():
+            for item in batches:
+                target.write(item)
+
+
+def contents(url: str) -> dict[str, Row]:
+    """Every record of a collection, raw as stored, by the text of its id."""
+    with registry.open_source(address.parse(url)) as source:
+        found = [item for part in source.slices(1) for item in source.read(part)]
+    return {record_id.text: row for record_id, row in rows_of(found).items()}
+
+
+@dataclass
+class Harness:
+    """One ledger and home folder, and the verbs of the command line on them."""
+
+    folder: Path
+    answer: bool = True
+    sheets: list[Sheet] = field(default_factory=list)
+    forms: list[ApprovalForm] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger.open(self.folder / "ledger.db")
+        self.runner = LocalRunner(self._ask, self.sheets.append)
+
+    def _ask(self, form: ApprovalForm, timeout_s: float) -> bool:
+        self.forms.append(form)
+        return self.answer
+
+    def start(self, source: str, target: str, strategy: str = "blue-green", **options: Any) -> Ref:
+        """Register a migration; the archive and the approval have defaults for tests."""
+        settings = {"approve": "auto", "retry_budget_s": 0, **options}
+        return migrations.start(self.ledger, make_config({"source": source, "target": target, **settings}), strategy)
+
+    def run(self, ref: Ref) -> Verdict | None:
+        """Run or resume it."""
+        return migrations.run(self.runner, ref)
+
+    def migrate(self, source: str, target: str, strategy: str = "blue-green", **options: Any) -> Ref:
+        """Start and run."""
+        ref = self.start(source, target, strategy, **options)
+        self.run(ref)
+        return ref
+
+    def rollback(self, ref: Ref, *, leave_new_writes: bool = False) -> Changes:
+        """Roll back."""
+        return routes.rollback(self.runner, ref, leave_new_writes=leave_new_writes)
+
+    def migration(self, ref: Ref) -> Migration:
+        """What the ledger says."""
+        return self.ledger.migration(ref.migration)
+
+    def route(self, ref: Ref) -> Route:
+        """The route of a migration."""
+        return routes.route(self.ledger, self.migration(ref).route)
+
+    def run_until_killed(self, ref: Ref, points: str) -> int:
+        """Run in a process of its own that dies at a failpoint (`name=kill@2`); its exit code."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.support.migrating", "qdrant_edge"])
+        home = os.environ["VECFERRY_HOME"]
+        process = context.Process(target=_run_armed, args=(str(self.folder), home, ref, points))
+        process.start()
+        process.join(60)
+        assert process.exitcode is not None, "the run hangs"
+        return process.exitcode
+
+
+def _run_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    Harness(Path(folder)).run(ref)
