@@ -49,6 +49,11 @@ class Work:
         return self.migration.strategy == "blue-green" and self.config.limit is None
 
     @property
+    def loads(self) -> bool:
+        """Whether records are written into a target; an export ends with the archive."""
+        return self.migration.strategy != "export"
+
+    @property
     def archive_folder(self) -> Path:
         """The folder that holds the archive; one of its own below `VECFERRY_HOME` where no option names one."""
         return (self.config.archive or home() / "archives" / self.migration.id).absolute()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from vecferry import plain
-from vecferry.archive import Archive
+from vecferry.archive import Archive, as_store
+from vecferry.capabilities import Capabilities
 from vecferry.errors import DataError, LossRefused, TargetNotEmpty
 from vecferry.mapping import Mapping, Profile
 from vecferry.mapping import decide as decide_mapping
@@ -38,16 +39,21 @@ def decide(ref: Ref) -> None:
     if work.migration.planned_at is not None:
         return
     found = plain.from_plain(Inventory, work.fact("inventory"))
-    capabilities = work.source().capabilities(), work.target().capabilities()
+    capabilities = work.source().capabilities(), _target_capabilities(work)
     mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config))
     refuse(mapping, found.profile)
-    refuse_strangers(work)
+    if work.loads:
+        refuse_strangers(work)
     if work.switches:
         work.route()
     plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
     space.require(plan, found.profile, work.archive_folder, work.config.target.public())
     Archive.create(work.archive_folder, found.schema.name, plan.to_json())
     work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
+
+
+def _target_capabilities(work: Work) -> Capabilities:
+    return work.target().capabilities() if work.loads else as_store.CAPABILITIES
 
 
 def refuse(mapping: Mapping, profile: Profile) -> None:
