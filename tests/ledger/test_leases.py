@@ -148,6 +148,7 @@ def test_a_renewal_gives_the_full_time_again(ledger: Ledger, clock: SetClock) ->
     assert (renewed.token, (renewed.expires_at - clock.now).total_seconds()) == (lease.token, 60)
     clock.forward(59)
     ledger.check(lease.token, A)
+    assert ledger.holder(A) == renewed
 
 
 def test_a_lease_that_lost_one_resource_is_not_renewed(ledger: Ledger, clock: SetClock) -> None:

@@ -62,7 +62,9 @@ class Leases(Database):
             for resource in lease.resources:
                 _judge(_row(write.connection, resource), lease.token, resource, now=None)
             expires_at = write.now + timedelta(seconds=lease.ttl_s)
-            write.connection.execute(update(table).where(_of(lease)).values(expires_at=expires_at))
+            write.connection.execute(
+                update(table).where(_of(lease)).values(acquired_at=write.now, expires_at=expires_at)
+            )
         return replace(lease, expires_at=expires_at)
 
     def release(self, lease: Lease) -> None:

@@ -135,7 +135,7 @@ leases = _table(
     Column("resource", Text, primary_key=True),
     Column("token", BigInteger, nullable=False),
     Column("holder", Text, nullable=False),
-    Column("acquired_at", Moment, nullable=False),
+    Column("acquired_at", Moment, nullable=False),  # or renewed, so that the end tells the time to live
     Column("expires_at", Moment, nullable=False),
 )
 
