@@ -156,8 +156,9 @@ class Archive:
     ) -> Iterator[pa.RecordBatch]:
         """The sealed records of a part in batches of at most `batch_rows`, in the order of writing.
 
-        Needs no manifest. Page checksums are verified and, where all parts of the records are read, each
-        record is held against its hash: ArchiveDamaged when the file is missing, cut or changed.
+        Needs no manifest. Page checksums are verified, the records have to add up to the file's digest and,
+        where all their parts are read, each is held against its hash. Raises ArchiveDamaged when the file is
+        missing, cut or changed.
         """
         return reader.read_part(self.storage, number, batch_rows, parts)
 
@@ -238,13 +239,9 @@ def file_sha256(storage: Storage, path: str) -> str:
 
 
 def _feed_rows(verifier: Verifier, archive: Archive, path: str) -> None:
-    number = layout.part_number(path)
+    read = reader.read_hash_rows if layout.part_number(path) is None else reader.read_rows
     try:
-        if number is None:
-            batches = reader.read_hashes(archive.storage, int(Path(path).stem), _ID_BATCH_ROWS)
-        else:
-            batches = reader.read_rows(archive.storage, path, _ID_BATCH_ROWS)
-        for batch in batches:
+        for batch in read(archive.storage, path, _ID_BATCH_ROWS):
             verifier.rows(path, batch)
     except ArchiveDamaged as error:
         verifier.unreadable(path, str(error))

@@ -19,11 +19,11 @@ from vecferry.contract import Reader, Source, Target
 from vecferry.errors import ArchiveDamaged, DataDiffer, StoreRefused
 from vecferry.model import ALL_PARTS, CollectionSchema, DType, IdKind, Metric, Part, Slice, VectorKind
 
-__all__ = ["ArchiveSource", "open_source", "open_target"]
+__all__ = ["CAPABILITIES", "ArchiveSource", "open_source", "open_target"]
 
-_CAPABILITIES = Capabilities(
+CAPABILITIES = Capabilities(
     store="archive",
-    engine=f"vecferry archive {layout.FORMAT_MAJOR}.{layout.FORMAT_MINOR}",
+    engine=f"vecferry archive {layout.VERSION}",
     id_kinds=frozenset(IdKind),
     vectors=VectorSupport(
         kinds=frozenset(VectorKind),
@@ -51,7 +51,7 @@ class ArchiveSource(Source):
 
     def capabilities(self) -> Capabilities:
         """Everything exact: an archive holds whatever a record can be."""
-        return _CAPABILITIES
+        return CAPABILITIES
 
     def describe(self) -> CollectionSchema:
         """The schema of the collection that was archived."""

@@ -13,6 +13,10 @@ __all__ = [
     "BACKUP",
     "CUTOVER",
     "DELTAS",
+    "FOOTER_DIGEST",
+    "FOOTER_FORMAT",
+    "FOOTER_PATH",
+    "FOOTER_ROWS",
     "FORMAT",
     "FORMAT_MAJOR",
     "FORMAT_MINOR",
@@ -20,6 +24,7 @@ __all__ = [
     "MANIFEST",
     "PARTS",
     "PLAN",
+    "VERSION",
     "collection_name",
     "folder_name",
     "hashes_path",
@@ -30,6 +35,7 @@ __all__ = [
 
 FORMAT = "vecferry-archive"
 FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
 PARTS, HASHES = "parts", "hashes"
@@ -37,6 +43,11 @@ PARTS, HASHES = "parts", "hashes"
 DELTAS, CUTOVER = "deltas", "cutover.parquet"
 # A folder beside those of the collections, for copies of a source that is made of files.
 BACKUP = "backup"
+
+# What the footer of a Parquet file says of it, so that a file is whole or damaged by itself, without a manifest.
+FOOTER_FORMAT, FOOTER_PATH, FOOTER_ROWS, FOOTER_DIGEST = (
+    f"vecferry.{name}" for name in ("format", "path", "rows", "digest")
+)
 
 # A file name may have 255 bytes on ext4, XFS, APFS and NTFS; Chroma allows names of 512 characters.
 _LONGEST_NAME = 200

@@ -95,7 +95,7 @@ class Manifest:
             raise ValueError("the first manifest of an archive needs the collection's schema")
         raw = {
             "format": layout.FORMAT,
-            "format_version": f"{layout.FORMAT_MAJOR}.{layout.FORMAT_MINOR}",
+            "format_version": layout.VERSION,
             "collection": collection,
             "generation": 1,
             "complete": False,
@@ -118,7 +118,7 @@ class Manifest:
 
 def plan_bytes(collection: str, plan: JsonObject) -> bytes:
     """The text of `plan.json`: equal plans give equal bytes."""
-    head = {"format": layout.FORMAT, "format_version": f"{layout.FORMAT_MAJOR}.{layout.FORMAT_MINOR}"}
+    head = {"format": layout.FORMAT, "format_version": layout.VERSION}
     return _text({**head, "collection": collection, "plan": plain.to_plain(plan)}, sort_keys=True)
 
 

@@ -15,11 +15,10 @@ from vecferry.archive import layout
 from vecferry.archive.hash_rows import HASHES_SCHEMA
 from vecferry.archive.storage import Storage
 from vecferry.errors import ArchiveDamaged
-from vecferry.model import ALL_PARTS, Part
+from vecferry.model import ALL_PARTS, Digest, Part
 
-__all__ = ["changed_rows", "read_hashes", "read_part", "read_rows", "take_rows"]
+__all__ = ["changed_rows", "read_hash_rows", "read_hashes", "read_part", "read_rows", "take_rows"]
 
-_COLUMNS = {Part.VECTORS: "vector", Part.DOCUMENT: columns.DOCUMENT, Part.PAYLOAD: columns.PAYLOAD}
 _ADVICE = "`vecferry verify` lists all that is damaged; restore the file from a copy, or export again"
 
 
@@ -28,32 +27,53 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The sealed rows of a part in batches of at most `batch_rows`, in the order in which they were written.
 
-    Where all parts of the records are read, each row is held against its hash.
-    Raises ArchiveDamaged when the file is missing, cut or changed.
+    Ids and hashes have to add up to the file's digest and, where all parts of the records are read, each row
+    is held against its hash. Raises ArchiveDamaged when the file is missing, cut or changed.
     """
     path = layout.part_path(number)
-    for batch in read_rows(storage, path, batch_rows, parts):
+    for batch in _whole(storage, path, read_rows(storage, path, batch_rows, parts)):
         if parts == ALL_PARTS:
             _refuse_changed(batch, storage.place(path))
         yield batch
 
 
 def read_hashes(storage: Storage, number: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """Ids and hashes of a part in batches of `HASHES_SCHEMA`. Raises ArchiveDamaged."""
+    """Ids and hashes of a part in batches of `HASHES_SCHEMA`, which have to add up. Raises ArchiveDamaged."""
     path = layout.hashes_path(number)
-    with _damage(storage.place(path)), _opened(storage, path) as file:
-        for batch in file.iter_batches(batch_rows):
-            yield batch.cast(HASHES_SCHEMA)
+    return _whole(storage, path, read_hash_rows(storage, path, batch_rows))
 
 
 def read_rows(
     storage: Storage, path: str, batch_rows: int, parts: frozenset[Part] = ALL_PARTS
 ) -> Iterator[pa.RecordBatch]:
-    """The sealed rows of the part at `path`, not held against their hashes. Raises ArchiveDamaged."""
+    """The sealed rows of the part at `path`, not held against any hash. Raises ArchiveDamaged."""
     with _damage(storage.place(path)), _opened(storage, path) as file:
         schema = _schema(file, parts)
-        for batch in file.iter_batches(batch_rows, columns=_leaves(parts)):
+        for batch in file.iter_batches(batch_rows, columns=schema.names):
             yield _as(batch, schema)
+
+
+def read_hash_rows(storage: Storage, path: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Batches of `HASHES_SCHEMA` from the file at `path`, not added up. Raises ArchiveDamaged."""
+    with _damage(storage.place(path)), _opened(storage, path) as file:
+        for batch in file.iter_batches(batch_rows):
+            yield _as(batch, HASHES_SCHEMA)
+
+
+def _whole(storage: Storage, path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches; at their end, ArchiveDamaged unless ids and hashes add up to the file's digest.
+
+    A flipped bit in a footer can hide rows from Arrow, and no page checksum covers that.
+    """
+    found = Digest()
+    for batch in batches:
+        found += sealing.digest(batch)
+        yield batch
+    place = storage.place(path)
+    with _damage(place), _opened(storage, path) as file:
+        said = _said(file)[layout.FOOTER_DIGEST]
+    if str(found) != said:
+        raise ArchiveDamaged(f"{place} does not hold the records that were written: its digest differs", advice=_ADVICE)
 
 
 def take_rows(storage: Storage, number: int, rows: Sequence[int], parts: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
@@ -69,7 +89,7 @@ def take_rows(storage: Storage, number: int, rows: Sequence[int], parts: frozens
         for group, start, end in _groups(file.metadata):
             here = wanted[(wanted >= start) & (wanted < end)] - start
             if len(here):
-                table = file.read_row_group(group, columns=_leaves(parts)).take(pa.array(here))
+                table = file.read_row_group(group, columns=schema.names).take(pa.array(here))
                 found += [_as(batch, schema) for batch in table.combine_chunks().to_batches()]
     result = pa.concat_batches(found) if found else pa.RecordBatch.from_pylist([], schema=schema)
     if parts == ALL_PARTS:
@@ -100,23 +120,42 @@ def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int, int]]:
         start = end
 
 
-def _leaves(parts: frozenset[Part]) -> list[str]:
-    """Names to read: `vector` stands for every column below it, `vector.name` included."""
-    return [columns.ID, columns.ID_KIND, columns.HASHES, *(_COLUMNS[part] for part in parts)]
-
-
 def _schema(file: pq.ParquetFile, parts: frozenset[Part]) -> pa.Schema:
-    return columns.arrow_schema(columns.fields_of(file.schema_arrow), parts, sealed=True)
+    """The schema of the batches to read. Raises ArrowInvalid unless the file's columns are those of a part."""
+    found = file.schema_arrow.remove_metadata()
+    try:
+        fields = columns.fields_of(found)
+        whole = columns.arrow_schema(fields, sealed=True)
+    except (AttributeError, KeyError, ValueError):
+        whole = None
+    if whole is None or not found.equals(whole):
+        raise pa.ArrowInvalid("its columns are not those of a part")
+    return columns.arrow_schema(fields, parts, sealed=True)
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            # A damaged dictionary may be too short for its indices, which Arrow itself does not look at.
+            column.validate(full=True)
     return batch.select(schema.names).cast(schema)
 
 
 @contextlib.contextmanager
 def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
     with storage.open(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        said = _said(file)
+        rows = sum(file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups))
+        if said[layout.FOOTER_PATH] != path or said[layout.FOOTER_ROWS] != str(rows):
+            raise pa.ArrowInvalid(
+                f"it says that it is {said[layout.FOOTER_PATH]} with {said[layout.FOOTER_ROWS]} rows, and has {rows}"
+            )
         yield file
+
+
+def _said(file: pq.ParquetFile) -> dict[str, str]:
+    """What a file's footer says of it."""
+    return {name.decode(): value.decode() for name, value in (file.metadata.metadata or {}).items()}
 
 
 @contextlib.contextmanager
@@ -124,6 +163,6 @@ def _damage(place: str) -> Iterator[None]:
     """Turn what Arrow says of a broken file into ArchiveDamaged."""
     try:
         yield
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise ArchiveDamaged(f"{place} cannot be read: {reason}", advice=_ADVICE) from error

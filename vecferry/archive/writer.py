@@ -74,6 +74,15 @@ class _Facts:
         self.id_min = borders["min"] if self.id_min is None else _lower(self.id_min, borders["min"])
         self.id_max = borders["max"] if self.id_max is None else _higher(self.id_max, borders["max"])
 
+    def footer(self, path: str) -> dict[str, str]:
+        """What the file says of itself."""
+        return {
+            layout.FOOTER_FORMAT: layout.VERSION,
+            layout.FOOTER_PATH: path,
+            layout.FOOTER_ROWS: str(self.rows),
+            layout.FOOTER_DIGEST: str(self.digest),
+        }
+
 
 def _lower(one: str, other: str) -> str:
     return min(one, other, key=str.encode)
@@ -90,6 +99,7 @@ def _write(storage: Storage, number: int, path: str, schema: pa.Schema, groups: 
             for group in groups:
                 facts.add(group, storage.place(path))
                 writer.write_batch(group)
+            writer.add_key_value_metadata(facts.footer(path))
         size_bytes, sha256 = sink.size_bytes, sink.sha256
     return Receipt(number, path, facts.rows, size_bytes, sha256, str(facts.digest), facts.id_min, facts.id_max)
 
