@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,17 @@ class Harness:
 
     def run_until_killed(self, ref: Ref, points: str) -> int:
         """Run in a process of its own that dies at a failpoint (`name=kill@2`); its exit code."""
+        return self._in_process(_run_armed, ref, points)
+
+    def roll_back_until_killed(self, ref: Ref, points: str) -> int:
+        """The same for a rollback."""
+        return self._in_process(_roll_back_armed, ref, points)
+
+    def _in_process(self, function: Callable[[str, str, Ref, str], None], ref: Ref, points: str) -> int:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.support.migrating", "qdrant_edge"])
-        home = os.environ["VECFERRY_HOME"]
-        process = context.Process(target=_run_armed, args=(str(self.folder), home, ref, points))
+        arguments = (str(self.folder), os.environ["VECFERRY_HOME"], ref, points)
+        process = context.Process(target=function, args=arguments)
         process.start()
         process.join(60)
         assert process.exitcode is not None, "the run hangs"
@@ -132,3 +139,9 @@ def _run_armed(folder: str, home: str, ref: Ref, points: str) -> None:
     os.environ["VECFERRY_HOME"] = home
     failpoints.arm(points)
     Harness(Path(folder)).run(ref)
+
+
+def _roll_back_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    Harness(Path(folder)).rollback(ref)

@@ -114,8 +114,13 @@ class Mapping:
         return batch.filter(pa.array(~lacking)) if np.any(lacking) else batch
 
     def original_schema(self, found: CollectionSchema) -> CollectionSchema:
-        """The schema in the source's terms of a target that its store describes as `found`."""
-        fields = tuple(source for source, _, _ in self.vectors.moved())
+        """The schema in the source's terms of a target that its store describes as `found`.
+
+        A metric that the source did not record, and somebody named, stays known.
+        """
+        fields = tuple(
+            replace(source, metric=source.metric or target.metric) for source, target, _ in self.vectors.moved()
+        )
         original = self.source_schema
         return replace(found, vectors=fields, id_kinds=original.id_kinds, has_document=original.has_document, mark=None)
 

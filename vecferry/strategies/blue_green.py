@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vecferry.errors import Stopped
+from vecferry.ledger import State
 from vecferry.model import Verdict
 from vecferry.strategies import steps
+from vecferry.strategies.counting import begin
 from vecferry.strategies.lease import working
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.show import show_inventory, show_plan, show_verdict
@@ -16,16 +18,25 @@ __all__ = ["blue_green", "copy_and_validate"]
 def blue_green(run: Runner, ref: Ref) -> Verdict:
     """Inventory, plan, backup, copy, validate, approve, switch, check. Ends SWITCHED (a trial: READY)."""
     verdict = copy_and_validate(run, ref)
-    if not open_work(ref).switches:
-        return verdict
+    if open_work(ref).switches:
+        cut_over(run, ref)
+    return verdict
+
+
+def cut_over(run: Runner, ref: Ref) -> None:
+    """Approve, look at the source again, switch, check. A run that died after the switch only checks."""
+    if open_work(ref).migration.state is State.SWITCHED:
+        with working(ref) as held:
+            run.run(steps.check_route, held)
+        return
     approval = ask(run, ref)
     with working(ref) as held:
         numbers = open_work(held).slice_numbers()
+        begin(held, "recheck")
         changes = run.map(steps.recheck_slice, held, numbers, workers(held))
         run.run(steps.require_unchanged, held, changes)
         run.run(steps.switch, held, approval)
         run.run(steps.check_route, held)
-    return verdict
 
 
 def copy_and_validate(run: Runner, ref: Ref) -> Verdict:
@@ -38,8 +49,10 @@ def copy_and_validate(run: Runner, ref: Ref) -> Verdict:
         run.run(steps.back_up, held)
         run.run(steps.prepare, held)
         numbers = open_work(held).slice_numbers()
+        begin(held, "export", "load")
         run.map(steps.copy_slice, held, numbers, workers(held))
         run.run(steps.finish_load, held)
+        begin(held, "validate")
         run.map(steps.validate_slice, held, numbers, workers(held))
         verdict = run.run(steps.conclude, held)
         show_verdict(run, held, verdict)
@@ -53,6 +66,8 @@ def ask(run: Runner, ref: Ref) -> int:
     form = steps.approval_form(ref)
     if config.approve == "auto":
         return steps.record_answer(ref, form, yes=True, by="approve: auto")
+    if steps.approved(ref, form):
+        return form.number
     if not run.approve(form, config.approve_timeout_s):
         steps.record_answer(ref, form, yes=False, by="a person")
         raise Stopped(

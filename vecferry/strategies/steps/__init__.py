@@ -8,6 +8,7 @@ from vecferry.strategies.steps.backup import back_up
 from vecferry.strategies.steps.copy import copy_slice, export_slice, finish_export, finish_load, prepare
 from vecferry.strategies.steps.cutover import (
     approval_form,
+    approved,
     check_route,
     recheck_slice,
     record_answer,
@@ -20,6 +21,7 @@ from vecferry.strategies.steps.validate import conclude, require_same, validate_
 
 __all__ = [
     "approval_form",
+    "approved",
     "back_up",
     "check_route",
     "check_target",

@@ -13,7 +13,6 @@ from vecferry.ledger import SliceRow, State
 from vecferry.model import Receipt
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import progress
 from vecferry.transfer.decoded import make_mark
 from vecferry.transfer.export import export_slice as export_to_part
 from vecferry.transfer.load import load_part
@@ -34,7 +33,6 @@ def prepare(ref: Ref) -> None:
         raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
     target.begin_load()
     work.move(State.PLANNED, State.COPYING, event="copy started")
-    _begin_progress(work)
 
 
 def _mark(work: Work) -> dict[str, object]:
@@ -44,14 +42,6 @@ def _mark(work: Work) -> dict[str, object]:
         source=str(work.config.source.public()),
         mapping=work.plan.mapping,
     )
-
-
-def _begin_progress(work: Work) -> None:
-    rows = {row.slice.number: row.copied.rows if row.copied else 0 for row in work.slices()}
-    exported = sum(rows.values())
-    loaded = sum(rows[row.slice.number] for row in work.slices() if row.loaded_at)
-    progress.begin(work.ref.migration, "export", work.plan.rows, exported)
-    progress.begin(work.ref.migration, "load", work.plan.rows, loaded)
 
 
 def copy_slice(ref: Ref, number: int) -> int:
@@ -104,13 +94,16 @@ def finish_load(ref: Ref) -> None:
 
 
 def finish_export(ref: Ref) -> None:
-    """Write the manifest, then read the whole archive back: every checksum, id, record and digest."""
+    """Write the manifest, then read the whole archive back: every checksum, id, record and digest. State READY."""
     work = open_work(ref)
+    work.move(State.COPYING, State.CATCHING_UP, event="exported")
     work.commit_manifest()
+    work.move(State.CATCHING_UP, State.VERIFYING, event="archive is whole")
     found = verify(work.archive, deep=True)
     work.release()
     if not found.sound:
         raise ArchiveDamaged(f"{work.archive.place} does not read back as it was written: {found.damages[0]}")
+    work.move(State.VERIFYING, State.READY, event="verified", detail={"digest": str(work.archive.manifest().digest)})
 
 
 _gates: dict[tuple[str, str], threading.Semaphore] = {}

@@ -13,7 +13,7 @@ from vecferry.strategies.work import open_work
 from vecferry.transfer import progress, retry
 from vecferry.transfer.scan import Changes, changes_in
 
-__all__ = ["approval_form", "check_route", "recheck_slice", "record_answer", "require_unchanged", "switch"]
+__all__ = ["approval_form", "approved", "check_route", "recheck_slice", "record_answer", "require_unchanged", "switch"]
 
 
 def approval_form(ref: Ref) -> ApprovalForm:
@@ -30,6 +30,12 @@ def approval_form(ref: Ref) -> ApprovalForm:
     ]
     number = work.ledger.ask_approval(ref.migration, {"lines": lines})
     return ApprovalForm(ref.migration, number, f"Switch {work.migration.route!r} to the new store?", tuple(lines))
+
+
+def approved(ref: Ref, form: ApprovalForm) -> bool:
+    """Whether this very form has its yes already: `vecferry approve` gave it while nobody was running."""
+    found = open_work(ref).ledger.approval(ref.migration, form.number)
+    return found is not None and found.answer is Answer.APPROVED
 
 
 def record_answer(ref: Ref, form: ApprovalForm, *, yes: bool, by: str) -> int:

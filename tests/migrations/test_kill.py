@@ -1,0 +1,109 @@
+"""`kill -9` at every named point: the same command finishes the same plan with the same result."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vecferry
+from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
+from vecferry.ledger import State
+
+KILLED = -9
+
+ON_THE_WAY = (
+    "archive.file_aside",
+    "archive.file_visible",
+    "archive.committed",
+    "prepare.created",
+    "export.part_written",
+    "copy.part_recorded",
+    "load.batch_written",
+    "load.part_written",
+    "copy.slice_recorded",
+    "load.finished",
+    "validate.slice_recorded",
+    "validate.concluded",
+    "cutover.before_switch",
+    "ledger.switching",
+    "ledger.switched",
+    "cutover.switched",
+)
+"""Points that every migration passes."""
+
+OF_FILE_TARGETS = ("staging.segment_written", "staging.ready", "staging.merged", "staging.moved")
+ELSEWHERE = {
+    "cutover.alias_set": "tests/stores/qdrant: needs a server with aliases",
+    "rollback.before_switch": "test_rollback_kill below",
+    "rollback.switched": "test_rollback_kill below",
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """600 records in a file."""
+    url = f"jsonl://{tmp_path}/source.jsonl"
+    fill(url, [mixed_batch(600)], schema())
+    for mark in tmp_path.glob("*.vecferry.json"):
+        mark.unlink()
+    return url
+
+
+def kill_and_resume(harness: Harness, source: str, target: str, points: str) -> None:
+    """Run until the kill, run again, and hold the result against an undisturbed one."""
+    options = {"metric": "cosine", "slice_rows": 150, "batch_rows": 50}
+    ref = harness.start(source, target, **options)
+    assert harness.run_until_killed(ref, points) == KILLED
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.route(ref).url == target
+    assert harness.route(ref).epoch == 2
+    harness.ledger.verify_audit()
+    undisturbed = "memory:///undisturbed-" + re.sub(r"\W", "-", f"{harness.folder}{target[:5]}")
+    harness.migrate(target, undisturbed, route="undisturbed")
+    harness.migrate(source, undisturbed + "-2", route="undisturbed-2", metric="cosine")
+    assert contents(undisturbed) == contents(undisturbed + "-2")
+
+
+@pytest.mark.parametrize("point", ON_THE_WAY)
+def test_a_run_killed_at_any_point_is_finished_by_the_next(harness: Harness, source: str, point: str) -> None:
+    """Whatever was done when the process died, the resumed run ends SWITCHED with every record."""
+    kill_and_resume(harness, source, f"qdrant+edge://{harness.folder}/edge/docs", f"{point}=kill")
+
+
+@pytest.mark.parametrize(
+    "point", ["load.batch_written=kill@7", "export.part_written=kill@3", "copy.slice_recorded=kill@2"]
+)
+def test_a_run_killed_in_the_middle_does_no_finished_slice_again(harness: Harness, source: str, point: str) -> None:
+    """A kill among several slices leaves the finished ones finished."""
+    kill_and_resume(harness, source, f"qdrant+edge://{harness.folder}/edge/docs", point)
+
+
+@pytest.mark.parametrize("point", OF_FILE_TARGETS)
+def test_a_file_target_appears_whole_or_not_at_all(harness: Harness, source: str, point: str) -> None:
+    """A run killed while it writes a file leaves staging only; the resumed one leaves the whole file."""
+    target = harness.folder / "target.jsonl"
+    kill_and_resume(harness, source, f"jsonl://{target}", f"{point}=kill")
+    assert target.read_bytes().count(b"\n") == 600
+
+
+@pytest.mark.parametrize(
+    "point", ["rollback.before_switch", "ledger.switching", "ledger.switched", "rollback.switched"]
+)
+def test_rollback_kill(harness: Harness, source: str, point: str) -> None:
+    """A rollback killed before or after its one transaction is finished by the next one, or was finished by it."""
+    ref = harness.migrate(source, f"qdrant+edge://{harness.folder}/edge/docs", metric="cosine")
+    assert harness.roll_back_until_killed(ref, f"{point}=kill") == KILLED
+    harness.rollback(ref)
+    assert harness.migration(ref).state is State.ROLLED_BACK
+    assert harness.route(ref).url == source
+    assert harness.route(ref).epoch == 3
+
+
+def test_every_failpoint_of_the_code_is_swept() -> None:
+    """A point that someone adds to the code must be added to the sweep."""
+    package = Path(vecferry.__file__).parent
+    found = {name for file in package.rglob("*.py") for name in re.findall(r'reached\("([\w.]+)"\)', file.read_text())}
+    assert found == {*ON_THE_WAY, *OF_FILE_TARGETS, *ELSEWHERE}
