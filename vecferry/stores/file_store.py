@@ -24,11 +24,11 @@ from vecferry import plain, sealing
 from vecferry.capabilities import Capabilities
 from vecferry.contract import Target
 from vecferry.errors import BadOption, DataDiffer, NotFound, Stopped, StoreRefused, TargetNotEmpty
-from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, JsonObject, Part, Slice, VectorField
+from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorField
 from vecferry.stores.conform import conform, refuse_unheld, refuse_vectors
 from vecferry.stores.staging import Staging, sync_folder, write_whole, writing
 
-__all__ = ["FileMark", "FileStore", "FileView", "IdIndex", "mark_path"]
+__all__ = ["FileMark", "FileStore", "FileView", "IdIndex", "RowNumbers", "mark_path"]
 
 _COPY_ROWS = 5000
 
@@ -66,6 +66,23 @@ class IdIndex:
         ends = np.searchsorted(self._keys, wanted, side="right")
         found = [self._rows[start:end] for start, end in zip(starts, ends, strict=True) if end > start]
         return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+    def twins(self) -> tuple[int, int] | None:
+        """Two rows that have the same key, where there are such."""
+        same = np.flatnonzero(self._keys[1:] == self._keys[:-1])
+        return (int(self._rows[same[0]]), int(self._rows[same[0] + 1])) if len(same) else None
+
+
+class RowNumbers(IdIndex):
+    """Where ids are that are nothing but the number of the row."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__([])
+        self._count = rows
+
+    def candidates(self, ids: pa.RecordBatch) -> npt.NDArray[np.int64]:
+        numbers = [int(item.text) for item in batches.record_ids(ids) if item.kind is IdKind.UINT64]
+        return np.array(sorted({number for number in numbers if number < self._count}), dtype=np.int64)
 
 
 def _key(hashes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
@@ -126,6 +143,10 @@ class FileStore(Target):
     @abstractmethod
     def _remove(self) -> None:
         """Remove the files themselves, where they are there."""
+
+    def _is_occupied(self) -> bool:
+        """Whether something stands where the files would be put, theirs or not."""
+        return self._has_data()
 
     def _refuse(self, batch: pa.RecordBatch) -> None:
         """Raise BadRecord for what this form of files cannot hold beyond what the capabilities say."""
@@ -229,7 +250,7 @@ class FileStore(Target):
     # Writing
 
     def exists(self) -> bool:
-        return mark_path(self.final).exists() or self._has_data() or self._staging.is_half_published()
+        return mark_path(self.final).exists() or self._is_occupied() or self._staging.is_half_published()
 
     def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
         refuse_vectors(schema, self._claimed, self.url)
