@@ -170,6 +170,8 @@ def _whole(profile: PayloadProfile, rows: int, field: str, aside: int) -> Decisi
         detail = f"not looked at before; what the target cannot hold goes as JSON text to the key {quoted(field)}"
         return Decision("payload", Outcome.ENCODED, detail)
     keys = "more than " * profile.more_keys + counted(len(profile.keys), "key")
+    types = sorted({kind for found in profile.keys.values() for kind in found.types})
+    keys += f" ({', '.join(types)})" if types else ""
     if not aside and not profile.more_keys:
         return exact("payload", f"{keys}; every value keeps its type and its bits", Filterable.SAME)
     detail = f"{keys}; what is not named below keeps its type and its bits"

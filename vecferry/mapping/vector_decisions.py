@@ -9,7 +9,7 @@ from vecferry.mapping.casts import nearest_dtype, widens
 from vecferry.mapping.metrics import decide_metric
 from vecferry.mapping.profile import Profile, VectorProfile
 from vecferry.mapping.rules import Rules, counted, exact, refused, vector_label
-from vecferry.mapping.vectors import EXACT, NEAR, Tolerance, VectorCodec, VectorStep
+from vecferry.mapping.vectors import EXACT, INTEGERS, NEAR, NEAR_FLOAT16, Tolerance, VectorCodec, VectorStep
 from vecferry.model import CollectionSchema, Decision, DType, Filterable, Outcome, VectorField, VectorKind
 
 __all__ = ["DTYPE_CONSENT", "MISSING_CONSENT", "decide_vectors"]
@@ -77,7 +77,7 @@ def _decide_one(
     metric, decisions = decide_metric(field, target, rules.metric)
     dtype, typing = _dtype(field, seen, rows, support, rules)
     name = field.name if support.named else ""
-    tolerance, lengths = _lengths(replace(field, metric=metric), seen, target)
+    tolerance, lengths = _lengths(replace(field, metric=metric, dtype=dtype), seen, target)
     decisions = [
         *_limits(field, target),
         *decisions,
@@ -140,10 +140,11 @@ def _dtype(
 
 
 def _lengths(field: VectorField, seen: VectorProfile, target: Capabilities) -> tuple[Tolerance, list[Decision]]:
-    """What the target does to lengths under its metric. `field.metric` is the target's."""
+    """What the target does to lengths. `field` has the target's metric and number type (integers stay as they are)."""
     support = target.vectors
     normalises, distorts = field.metric in support.normalises, field.metric in support.distorts
-    if field.metric is None or field.kind is VectorKind.SPARSE or not (normalises or distorts):
+    untouched = field.metric is None or field.kind is VectorKind.SPARSE or field.dtype in INTEGERS
+    if untouched or not (normalises or distorts):
         return EXACT, []
     feature = f"{vector_label(field.name)} length"
     if seen.norm_max is not None and seen.norm_max > _LARGEST_NORM:
@@ -153,11 +154,11 @@ def _lengths(field: VectorField, seen: VectorProfile, target: Capabilities) -> t
         detail = f"{target.engine} keeps unit vectors under {field.metric}; the archive keeps the lengths and every bit"
     else:
         detail = f"{target.engine} rebuilds vectors from direction and length under {field.metric}, off by a rounding"
-    bound = f"{NEAR.relative:g} relative or {NEAR.absolute:g} absolute"
-    detail += f"; compared within {bound}"
+    near = NEAR_FLOAT16 if field.dtype is DType.FLOAT16 else NEAR
+    detail += f"; compared within {near.relative:g} relative or {near.absolute:g} absolute"
     if seen.zeros:
         detail += f"; {counted(seen.zeros, 'zero vector')} have no direction and are found by no {field.metric} search"
-    return replace(NEAR, direction=normalises), [Decision(feature, Outcome.ENCODED, detail)]
+    return replace(near, direction=normalises), [Decision(feature, Outcome.ENCODED, detail)]
 
 
 def _nonfinite(field: VectorField, seen: VectorProfile, support: VectorSupport, target: Capabilities) -> list[Decision]:

@@ -16,7 +16,7 @@ from vecferry.mapping.casts import NotHeld, cast
 from vecferry.mapping.draft import Draft
 from vecferry.model import DType, VectorField, VectorKind
 
-__all__ = ["EXACT", "NEAR", "Tolerance", "VectorCodec", "VectorStep"]
+__all__ = ["EXACT", "INTEGERS", "NEAR", "NEAR_FLOAT16", "Tolerance", "VectorCodec", "VectorStep"]
 
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.generic]
@@ -36,7 +36,9 @@ class Tolerance:
 
 EXACT = Tolerance()
 NEAR = Tolerance(4e-6, 1e-7)
-"""For float32 vectors that a store normalises or rebuilds from a unit vector and a norm."""
+"""For float32 vectors that a store normalises or rebuilds from a unit vector and a norm: a few roundings."""
+NEAR_FLOAT16 = Tolerance(4.9e-4, 6e-8)
+"""The same for float16: half a unit in the last place, and half the smallest number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class VectorCodec:
 
     def decode(self, draft: Draft) -> None:
         """Target columns become source columns. Floats may be rounded back, integers must come back exactly."""
-        steps = [(target, source, source.dtype not in _INTEGERS) for source, target, _ in self.moved()]
+        steps = [(target, source, source.dtype not in INTEGERS) for source, target, _ in self.moved()]
         self._replace(draft, steps)
 
     def _replace(self, draft: Draft, steps: list[tuple[VectorField, VectorField, bool]]) -> None:
@@ -116,7 +118,7 @@ class VectorCodec:
         return plain.from_plain(cls, data)
 
 
-_INTEGERS = frozenset({DType.UINT8, DType.INT8})
+INTEGERS = frozenset({DType.UINT8, DType.INT8})
 
 
 def _is_vector(name: str) -> bool:
