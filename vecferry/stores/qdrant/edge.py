@@ -32,7 +32,7 @@ from vecferry.model import (
 from vecferry.stores.qdrant import capabilities, slicing
 from vecferry.stores.qdrant.checks import check_batch, known_ids
 from vecferry.stores.qdrant.edge_folder import EdgeFolder
-from vecferry.stores.qdrant.edge_rows import engine_config, engine_id, engine_points
+from vecferry.stores.qdrant.edge_rows import EngineId, engine_config, engine_points
 from vecferry.stores.qdrant.edge_shards import Lease, close_all, engine_errors
 from vecferry.stores.qdrant.payloads import UINT64_MAX
 from vecferry.stores.qdrant.records import driver_id, objects_batch
@@ -116,14 +116,13 @@ class EdgeStore(Target):
         following: RecordId | None = wanted.start
         while following is not None and wanted.holds(following):
             records, following = self._page(following, fields, columns, batch_rows)
-            if following is None or not wanted.holds(following):
-                records = [record for record in records if wanted.holds(driver_id(record.id))]
-            if records:
-                yield objects_batch(records, fields, columns)
+            batch = wanted.part_of(objects_batch(records, fields, columns))
+            if batch.num_rows:
+                yield batch
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         fields = self._fields()
-        wanted = [engine_id(item) for item in _record_ids(known_ids(ids))]
+        wanted: list[EngineId] = [slicing.plain_id(item) for item in _record_ids(known_ids(ids))]
         options = Part.PAYLOAD in columns, _vector_names(fields, columns)
         records: list[Any] = []
         for start in range(0, len(wanted), _FETCH_IDS):
@@ -154,7 +153,7 @@ class EdgeStore(Target):
             self._update(engine.UpdateOperation.upsert_points(points[start : start + _PAGE_ROWS]))
 
     def delete(self, ids: pa.RecordBatch) -> None:
-        wanted = [engine_id(item) for item in _record_ids(known_ids(ids))]
+        wanted: list[EngineId] = [slicing.plain_id(item) for item in _record_ids(known_ids(ids))]
         if wanted:
             self._update(engine.UpdateOperation.delete_points(wanted))
 
@@ -195,7 +194,7 @@ class EdgeStore(Target):
         self, start: RecordId, fields: tuple[VectorField, ...], parts: frozenset[Part], rows: int
     ) -> tuple[list[engine.Record], RecordId | None]:
         request = engine.ScrollRequest(
-            offset=engine_id(start),
+            offset=slicing.plain_id(start),
             limit=rows,
             with_payload=Part.PAYLOAD in parts,
             with_vector=_vector_names(fields, parts),

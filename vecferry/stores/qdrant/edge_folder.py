@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from vecferry import canonical
 from vecferry.errors import BadOption, StoreRefused
 from vecferry.model import JsonObject
 
@@ -57,8 +56,8 @@ class EdgeFolder:
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            found = orjson.loads((self.path / name).read_bytes())
-        except (OSError, orjson.JSONDecodeError) as error:
+            found = canonical.decode((self.path / name).read_bytes())
+        except (OSError, ValueError) as error:
             raise StoreRefused(f"{self.path / name} cannot be read: {error}") from error
         if not isinstance(found, dict):
             raise StoreRefused(f"{self.path / name} holds no JSON object")
@@ -71,7 +70,7 @@ class EdgeFolder:
         try:
             self._staging.mkdir(parents=True)
             yield self._staging
-            _write_synced(self._staging / MARK, orjson.dumps({"format": 1, "mark": dict(mark)}))
+            _write_synced(self._staging / MARK, canonical.encode({"format": 1, "mark": dict(mark)}))
             self._remove_files()
             self._staging.rename(self.path)
             _sync_folder(self.path.parent)

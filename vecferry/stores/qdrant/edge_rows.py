@@ -11,8 +11,9 @@ import qdrant_edge as engine
 from vecferry.batch import Dense, Multi, Sparse
 from vecferry.model import DType, IdKind, Metric, RecordId, VectorField, VectorKind
 from vecferry.stores.qdrant.checks import Checked
+from vecferry.stores.qdrant.slicing import plain_id
 
-__all__ = ["EngineId", "engine_config", "engine_id", "engine_points"]
+__all__ = ["EngineId", "engine_config", "engine_points"]
 
 EngineId = int | UUID | str
 
@@ -50,11 +51,6 @@ def _dense(field: VectorField) -> engine.EdgeVectorParams:
     )
 
 
-def engine_id(record_id: RecordId) -> EngineId:
-    """An id as the engine takes it."""
-    return int(record_id.text) if record_id.kind is IdKind.UINT64 else record_id.text
-
-
 def engine_points(rows: Checked) -> list[engine.Point]:
     """Points for an upsert; dense and multi vectors stay numpy arrays."""
     listed = {name: _per_row(column) for name, column in rows.vectors.items()}
@@ -71,7 +67,7 @@ def _ids(rows: Checked) -> list[EngineId]:
     texts: list[str] = rows.ids.to_pylist()
     if isinstance(rows.kinds, IdKind):
         return [int(text) for text in texts] if rows.kinds is IdKind.UINT64 else list(texts)
-    return [engine_id(RecordId(kind, text)) for kind, text in zip(rows.kinds, texts, strict=True)]
+    return [plain_id(RecordId(kind, text)) for kind, text in zip(rows.kinds, texts, strict=True)]
 
 
 def _per_row(column: Dense | Sparse | Multi) -> list[Any]:

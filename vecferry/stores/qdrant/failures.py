@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from vecferry.errors import NotFound, RetryLater, StoreRefused, VecferryError
+from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
 
 __all__ = ["engine_failure", "grpc_failure", "rest_failure", "unreachable"]
 
@@ -27,6 +27,8 @@ def grpc_failure(url: str, code: str, details: str) -> VecferryError:
         return StoreRefused(f"{url} refused the access: {details}", advice=_KEY_ADVICE)
     if code == "NOT_FOUND":
         return NotFound(f"{url}: {details}")
+    if code == "ALREADY_EXISTS":
+        return TargetNotEmpty(f"{url}: {details}", advice="choose another collection name")
     if _FULL.search(details):
         return _full(url, details)
     if code in ("INTERNAL", "UNKNOWN"):
@@ -40,6 +42,8 @@ def rest_failure(url: str, status: int, body: str) -> VecferryError:
         return StoreRefused(f"{url} refused the access: {body}", advice=_KEY_ADVICE)
     if status == 404:
         return NotFound(f"{url}: {body}")
+    if status == 409:
+        return TargetNotEmpty(f"{url}: {body}", advice="choose another collection name")
     if _FULL.search(body):
         return _full(url, body)
     if status in _PASSING_STATUS or status >= 500:

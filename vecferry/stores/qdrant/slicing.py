@@ -8,10 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
+
+from vecferry import batch as columns
 from vecferry.errors import BadRecord
 from vecferry.model import IdKind, JsonObject, RecordId, Slice
 
-__all__ = ["FIRST", "Range", "border_text", "cut", "range_of"]
+__all__ = ["FIRST", "Range", "border_text", "cut", "plain_id", "range_of"]
 
 FIRST = RecordId(IdKind.UINT64, "0")
 _KINDS = {IdKind.UINT64: 0, IdKind.UUID: 1}
@@ -35,17 +38,22 @@ class Range:
         """Whether an id at or after `start` is before the end."""
         return self._stop is None or order(record_id) < self._stop
 
-    def rows_before_end(self, texts: Sequence[str], kinds: Sequence[IdKind] | IdKind) -> int:
-        """How many of these ids, given in order, are before the end."""
-        low, high = 0, len(texts)
+    def part_of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows of a page, which is in Qdrant's order, that are before the end."""
+        low, high = 0, batch.num_rows
+        if not high or self.holds(_row_id(batch, high - 1)):
+            return batch
         while low < high:
             middle = (low + high) // 2
-            kind = kinds if isinstance(kinds, IdKind) else kinds[middle]
-            if self.holds(RecordId(kind, texts[middle])):
+            if self.holds(_row_id(batch, middle)):
                 low = middle + 1
             else:
                 high = middle
-        return low
+        return batch.slice(0, low)
+
+
+def _row_id(batch: pa.RecordBatch, row: int) -> RecordId:
+    return columns.record_ids(batch.slice(row, 1))[0]
 
 
 def cut(sample: Sequence[RecordId], n: int) -> list[Slice]:
@@ -64,6 +72,11 @@ def _bounds(start: RecordId, stop: RecordId | None) -> Iterator[tuple[str, str]]
     yield "from", border_text(start)
     if stop is not None:
         yield "before", border_text(stop)
+
+
+def plain_id(record_id: RecordId) -> int | str:
+    """An id as drivers and JSON take it."""
+    return int(record_id.text) if record_id.kind is IdKind.UINT64 else record_id.text
 
 
 def border_text(record_id: RecordId) -> str:
