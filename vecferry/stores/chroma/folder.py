@@ -24,7 +24,14 @@ from vecferry.model import ALL_PARTS, Part
 from vecferry.stores.chroma import hnsw_files
 from vecferry.stores.chroma.collection_info import CollectionInfo, check_version, collection_names, read_collection
 from vecferry.stores.chroma.folder_access import Database, Watch, check_folder
-from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, RESERVED, URI_KEY, Metadata, read_metadata
+from vecferry.stores.chroma.metadata_rows import (
+    DOCUMENT_KEY,
+    RESERVED,
+    URI_KEY,
+    Metadata,
+    read_metadata,
+    reserved_keys,
+)
 from vecferry.stores.chroma.queue_tail import replay_metadata
 from vecferry.stores.chroma.vector_places import VectorPlaces
 
@@ -144,6 +151,11 @@ class FolderCollection:
         """Ids of the first records that have lost their vector."""
         keys = self._keys[self._places.lost_positions[:limit]]
         return [text for _, text in self._ids_of(keys)]
+
+    def reserved_keys(self) -> set[str]:
+        """The keys beginning with `chroma:` that records have, that of documents among them."""
+        later = {key for record in self._tail.changed.values() for key in record if key.startswith(RESERVED)}
+        return later | reserved_keys(self._database, self.info.metadata_segment)
 
     # Reading
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from vecferry.errors import DataDiffer, NotFound, RetryLater, StoreRefused
 
-__all__ = ["DATABASE_FILE", "Database", "Holder", "Watch", "check_folder", "writers_of"]
+__all__ = ["DATABASE_FILE", "Database", "Holder", "Watch", "check_folder", "has_content", "writers_of"]
 
 DATABASE_FILE = "chroma.sqlite3"
 _PROCESSES = Path("/proc")
@@ -105,7 +105,7 @@ def check_folder(folder: Path) -> None:
             advice="Stop it, read through its server (chroma://host:port/collection), or copy the folder while idle.",
         )
     for suffix in ("-journal", "-wal"):
-        if _has_content(database.with_name(DATABASE_FILE + suffix)):
+        if has_content(database.with_name(DATABASE_FILE + suffix)):
             raise StoreRefused(
                 f"{folder} holds an interrupted write ({DATABASE_FILE}{suffix})",
                 advice="Let Chroma open and close the folder (or a copy of it) once, so that the write is settled.",
@@ -122,7 +122,7 @@ def _lasting_writers(database: Path) -> list[Holder]:
         time.sleep(_RELEASE_POLL_S)
 
 
-def _has_content(file: Path) -> bool:
+def has_content(file: Path) -> bool:
     """A journal that sqlite has finished with is absent, empty or starts with zeros."""
     try:
         with file.open("rb") as stream:

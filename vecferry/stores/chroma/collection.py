@@ -1,0 +1,228 @@
+"""A collection through Chroma's client, as source and target: the same code for a folder's engine and a server.
+
+**Exact replacement.** Chroma's upsert merges: keys and documents of the stored record stay. So what is stored of
+the ids is looked up first; vanished keys are named with None in the upsert, and a record whose document or uri
+vanishes is deleted before (no upsert can say that; a None for it kills the engine). What a batch leaves behind
+depends on the batch alone, so writing it again after a kill, whatever the kill left, gives the same records.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vecferry.contract import Target
+from vecferry.errors import NotFound
+from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
+from vecferry.stores.chroma import records
+from vecferry.stores.chroma import schema as schemas
+from vecferry.stores.chroma.capabilities import MAX_BATCH_BYTES, MAX_BATCH_ROWS
+from vecferry.stores.chroma.checks import Checked, check_batch, check_name, check_schema, known_ids, possible_name
+from vecferry.stores.chroma.connection import Connection, Model, Rows
+from vecferry.stores.chroma.failures import LostVector
+from vecferry.stores.chroma.payloads import patch_of
+from vecferry.stores.chroma.slicing import IdList
+
+__all__ = ["ClientCollection"]
+
+_PAGE_ROWS = 1000
+_STORED = ["metadatas", "documents", "uris"]
+
+
+class ClientCollection(Target):
+    """One collection. Where it is, and how a client is opened there, is told by `_connect` and `_is_there`."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url = url
+        self._name = name
+        self._lock = threading.RLock()
+        self._opened: Connection | None = None
+        self._known: Model | None = None
+        self._listed: IdList | None = None
+
+    @abstractmethod
+    def _connect(self) -> Connection:
+        """Open a client."""
+
+    @abstractmethod
+    def _is_there(self) -> bool:
+        """Whether there is anything to connect to; opening what is absent could make it."""
+
+    # Reading
+
+    def exists(self) -> bool:
+        if not self._is_there() or not possible_name(self._name):
+            return False
+        with self._lock:
+            self._known = self._connection().model(self._name)
+            return self._known is not None
+
+    def describe(self) -> CollectionSchema:
+        if not self.exists():
+            raise self._not_found()
+        model = self._model()
+        return schemas.collection_schema(self._name, self._field(model), model.metadata, model.configuration_json or {})
+
+    def count(self) -> int:
+        model = self._model()
+        return self._connection().count(model)
+
+    def slices(self, n: int) -> list[Slice]:
+        return self._ids().slices(n)
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        wanted = self._ids().within(part.bounds, self.url)
+        rows = min(batch_rows, _PAGE_ROWS)
+        for start in range(0, len(wanted), rows):
+            page = self._fetch(wanted.slice(start, rows).to_pylist(), columns)
+            if page.num_rows:
+                yield page
+
+    def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
+        return self._fetch(known_ids(ids), columns)
+
+    def close(self) -> None:
+        with self._lock:
+            opened, self._opened = self._opened, None
+            self._known = self._listed = None
+            if opened is not None:
+                opened.close()
+
+    # Writing
+
+    def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
+        check_name(self._name, self.url)
+        space, dimension = check_schema(schema, self.url)
+        with self._lock:
+            self._connection().create(self._name, space, schemas.metadata_for(mark, dimension))
+            self._known = self._listed = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        model = self._model()
+        checked = check_batch(batch, self._field(model), self.url)
+        connection = self._connection()
+        for chosen in _cuts(checked.sizes_bytes, min(MAX_BATCH_ROWS, connection.max_batch_rows())):
+            _replace(connection, model, checked, chosen)
+        self._listed = None
+
+    def delete(self, ids: pa.RecordBatch) -> None:
+        model, wanted = self._model(), known_ids(ids)
+        connection = self._connection()
+        rows = min(_PAGE_ROWS, connection.max_batch_rows())
+        for start in range(0, len(wanted), rows):
+            connection.delete(model, wanted[start : start + rows])
+        self._listed = None
+
+    def drop(self) -> None:
+        with self._lock:
+            if self.exists():
+                self._connection().drop(self._name)
+            self._known = self._listed = None
+
+    # The client
+
+    def _connection(self) -> Connection:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._connect()
+            return self._opened
+
+    def _model(self) -> Model:
+        """The collection; looked up once, and anew until its first record told the dimension. Raises NotFound."""
+        with self._lock:
+            if (self._known is None or self._known.dimension is None) and not self.exists():
+                raise self._not_found()
+            return self._known
+
+    def _not_found(self) -> NotFound:
+        known = self._connection().names() if self._is_there() else []
+        return NotFound(f"{self.url} does not exist", advice=f"found there: {', '.join(known) or 'no collection'}")
+
+    def _field(self, model: Model) -> VectorField:
+        settings = model.configuration_json or {}
+        space = schemas.settle_space(self._name, settings, model.metadata, lambda: self._probe(model))
+        return schemas.vector_field(space, model.dimension, model.metadata)
+
+    def _probe(self, model: Model) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float] | None:
+        """Ask the index for one distance, with a vector whose length tells the metrics apart."""
+        if not model.dimension:
+            return None
+        query = np.linspace(0.5, 2.0, model.dimension).astype(np.float32).astype(np.float64)
+        found = self._connection().nearest(model, query)
+        return None if found is None else (query, *found)
+
+    def _ids(self) -> IdList:
+        """All ids, listed once for this handle and again after it wrote; another's changes show in a new handle."""
+        model = self._model()
+        with self._lock:
+            if self._listed is None:
+                self._listed = IdList(self._connection().all_ids(model))
+            return self._listed
+
+    def _fetch(self, ids: Sequence[str], parts: frozenset[Part]) -> pa.RecordBatch:
+        model = self._model()
+        field, connection = self._field(model), self._connection()
+        rows = min(_PAGE_ROWS, connection.page_rows())
+        pages = [
+            page
+            for start in range(0, len(ids), rows)
+            for page in self._pages(connection, model, field, ids[start : start + rows], parts)
+        ]
+        return records.join(pages, field, parts)
+
+    def _pages(
+        self, connection: Connection, model: Model, field: VectorField, ids: Sequence[str], parts: frozenset[Part]
+    ) -> Iterator[pa.RecordBatch]:
+        """The present records of a page. One lost vector makes Chroma refuse the page: it is halved until it is found,
+        and that record comes without its vector."""
+        try:
+            answer = connection.get(model, ids, records.includes(parts))
+            if answer["ids"]:
+                yield records.answer_batch(answer, field, parts, self.url)
+        except LostVector:
+            if len(ids) == 1:
+                answer = connection.get(model, ids, records.includes(parts - {Part.VECTORS}))
+                yield records.answer_batch(answer, field, parts, self.url, lost=True)
+                return
+            half = len(ids) // 2
+            yield from self._pages(connection, model, field, ids[:half], parts)
+            yield from self._pages(connection, model, field, ids[half:], parts)
+
+
+def _cuts(sizes_bytes: npt.NDArray[np.int64], most_rows: int) -> Iterator[slice]:
+    """Runs of rows that one request may have: by number and by bytes, at least one row each."""
+    ends = np.cumsum(sizes_bytes)
+    start = 0
+    while start < len(ends):
+        before = ends[start] - sizes_bytes[start]
+        fitting = int(np.searchsorted(ends, before + MAX_BATCH_BYTES, side="right"))
+        stop = max(start + 1, min(start + most_rows, fitting))
+        yield slice(start, stop)
+        start = stop
+
+
+def _replace(connection: Connection, model: Model, checked: Checked, chosen: slice) -> None:
+    """Write some rows so that nothing of what was stored under their ids stays."""
+    ids, documents, uris = checked.ids[chosen], checked.documents[chosen], checked.uris[chosen]
+    metadatas = checked.metadatas[chosen]
+    stored = connection.get(model, ids, _STORED)
+    place = {text: row for row, text in enumerate(ids)}
+    patches = [metadata or None for metadata in metadatas]
+    gone = []
+    found = zip(stored["ids"], stored["metadatas"], stored["documents"], stored["uris"], strict=True)
+    for text, metadata, document, uri in found:
+        row = place[text]
+        if (document is not None and documents[row] is None) or (uri is not None and uris[row] is None):
+            gone.append(text)
+        else:
+            patches[row] = patch_of(metadatas[row], metadata)
+    if gone:
+        connection.delete(model, gone)
+    connection.upsert(model, Rows(ids, checked.vectors[chosen], documents, patches, uris))

@@ -1,0 +1,132 @@
+"""`chroma://HOST:PORT/COLLECTION` and, behind TLS, `chromas://`: a Chroma server or Chroma Cloud.
+
+Options: `tenant`, `database`, `timeout_s` (for each call; the client itself waits for ever), `auth` (how a token
+travels: `x-chroma-token`, the default, or `bearer`). Secrets: `token` or `api_key`, or `basic` (`user:password`).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from chromadb.api import ServerAPI
+from chromadb.config import Settings, System
+
+from vecferry.address import Address
+from vecferry.capabilities import Capabilities
+from vecferry.contract import Reader
+from vecferry.errors import BadOption
+from vecferry.stores.chroma import capabilities
+from vecferry.stores.chroma.checks import check_name
+from vecferry.stores.chroma.collection import ClientCollection
+from vecferry.stores.chroma.connection import Connection
+from vecferry.stores.chroma.failures import response_check, translated
+from vecferry.stores.chroma.folder import DEFAULT_DATABASE, DEFAULT_TENANT
+
+__all__ = ["ServerCollection", "open_source", "open_target"]
+
+_PORTS = {"chroma": 8000, "chromas": 443}
+_TIMEOUT_S = 120.0
+_CONNECT_TIMEOUT_S = 10.0
+_CLOUD = ".trychroma.com"
+_CLOUD_ROWS = 300  # Chroma Cloud's quota: records in one request
+
+
+def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
+    """Open a collection for reading. Nothing is asked before the first use, which raises NotFound if it is absent."""
+    return ServerCollection(address, reader)
+
+
+def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
+    """Open a collection that need not exist. Raises BadOption for a name that Chroma does not take."""
+    check_name(address.collection(), str(address))
+    return ServerCollection(address, reader)
+
+
+class ServerCollection(ClientCollection):
+    """A collection of a server. `Reader.FAST` and `PUBLIC` differ in how answers become arrays."""
+
+    def __init__(self, address: Address, reader: Reader) -> None:
+        super().__init__(str(address), address.collection())
+        address.only_options("tenant", "database", "timeout_s", "auth")
+        if not address.host or address.raw_path.strip("/").count("/"):
+            form = f"{address.scheme}://HOST:PORT/COLLECTION"
+            raise BadOption(f"{address} is not of the form {form}", advice="tenant and database are options: ?tenant=")
+        self._address = address
+        self._public = reader is Reader.PUBLIC
+        self._headers = _headers(address)
+        self._timeout_s = _timeout_s(address)
+
+    def capabilities(self) -> Capabilities:
+        connection = self._connection()
+        return capabilities.server(max_batch_rows=connection.max_batch_rows(), exact_vectors=connection.exact_vectors())
+
+    def _is_there(self) -> bool:
+        return True
+
+    def _connect(self) -> Connection:
+        address = self._address
+        with translated(self.url):
+            system = System(_settings(address, self._headers))
+            api: Any = system.instance(ServerAPI)
+            session: httpx.Client = api._session
+            session.timeout = httpx.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_TIMEOUT_S))
+            session.event_hooks = {"response": [response_check(self.url)]}
+            system.start()
+        return Connection(
+            api,
+            self.url,
+            address.options.get("tenant", DEFAULT_TENANT),
+            address.options.get("database", DEFAULT_DATABASE),
+            release=lambda: _stop(system, session),
+            public=self._public,
+            quota_rows=_CLOUD_ROWS if address.host.endswith(_CLOUD) else None,
+        )
+
+
+def _stop(system: System, session: httpx.Client) -> None:
+    session.close()
+    system.stop()
+
+
+def _settings(address: Address, headers: Mapping[str, str]) -> Settings:
+    return Settings(
+        chroma_api_impl="chromadb.api.fastapi.FastAPI",
+        chroma_server_host=address.host,
+        chroma_server_http_port=address.port or _PORTS[address.scheme],
+        chroma_server_ssl_enabled=address.scheme == "chromas",
+        chroma_server_headers=dict(headers),
+        anonymized_telemetry=False,
+    )
+
+
+def _headers(address: Address) -> dict[str, str]:
+    """The header that carries the secret, if there is one. Raises BadOption for more than one, or an unknown `auth`."""
+    given = sorted(address.secrets.keys() & {"token", "api_key", "basic"})
+    if len(given) > 1:
+        raise BadOption(f"{address} got {' and '.join(given)}; it takes one of them")
+    way = address.options.get("auth", "x-chroma-token")
+    if way not in ("x-chroma-token", "bearer"):
+        raise BadOption(f"auth={way} is not known", advice="auth=x-chroma-token or auth=bearer")
+    if not given:
+        return {}
+    secret = address.secrets[given[0]]
+    if not secret.isascii() or not secret.isprintable():
+        raise BadOption(f"the {given[0]} for {address} has characters that no HTTP header can carry")
+    if given == ["basic"]:
+        return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
+    return {"Authorization": f"Bearer {secret}"} if way == "bearer" else {"X-Chroma-Token": secret}
+
+
+def _timeout_s(address: Address) -> float:
+    text = address.options.get("timeout_s", str(_TIMEOUT_S))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise BadOption(f"timeout_s={text} is not a number of seconds", advice="timeout_s=120")
+    return seconds
