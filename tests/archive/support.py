@@ -35,13 +35,15 @@ def rows(start: int, stop: int, seed: int = 0) -> pa.RecordBatch:
     )
 
 
+def as_found(sealed: pa.RecordBatch) -> HashRows:
+    """Hashes of records that the target gave back under the same ids with the same bits."""
+    hashes = columns.stored_hashes(sealed)
+    return HashRows(sealed, sealed, hashes, hashes, np.ones(len(hashes), dtype=bool))
+
+
 def hash_rows(archive: Archive, number: int) -> list[HashRows]:
     """The hashes of a part, as if the target had given back the same bits."""
-    rows = []
-    for sealed in archive.read_part(number, 10_000):
-        hashes = columns.stored_hashes(sealed)
-        rows.append(HashRows(sealed, sealed, hashes, hashes, np.ones(len(hashes), dtype=bool)))
-    return rows
+    return [as_found(sealed) for sealed in archive.read_part(number, 10_000)]
 
 
 def filled(folder: Path, parts: Sequence[pa.RecordBatch], *, hashes: bool = True, complete: bool = True) -> Archive:

@@ -30,11 +30,12 @@ def test_a_set_of_ids_tells_repeats_as_a_python_set_does(calls: list[list[bytes]
     """Repeats within a call and across calls are found, also where two ids share half of their hash."""
     found, known = IdSet(), set[bytes]()
     for hashes in calls:
-        wanted = []
+        wanted, before = [], set(known)
         for row, item in enumerate(hashes):
             if item in known:
                 wanted.append(row)
             known.add(item)
+        assert found.absent(array_of(hashes)) == [row for row, item in enumerate(hashes) if item not in before]
         assert found.add(array_of(hashes)) == wanted
 
 

@@ -27,7 +27,7 @@ def archive(tmp_path: Path) -> Archive:
     return Archive.create(tmp_path, "docs", {})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(collections(), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 7))
 def test_any_records_come_back_bit_for_bit(
     collection: tuple[list[VectorField], pa.RecordBatch], sizes: list[int], batch_rows: int

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.archive.support import SCHEMA, TYPES, filled, hash_rows, path_of, rows
+from tests.archive.support import SCHEMA, TYPES, as_found, filled, hash_rows, path_of, rows
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.archive import Archive, Changes, DamageKind, verify
@@ -181,12 +181,28 @@ def one_row(fields: list[VectorField]) -> pa.RecordBatch:
     return columns.make(["1"], IdKind.UINT64, vectors=vectors, documents=[None], payloads=[b"{}"])
 
 
-def test_hashes_of_other_records_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deep", [False, True])
+def test_hashes_of_other_records_are_found(tmp_path: Path, deep: bool) -> None:
     """A hashes file must be about the records of its part."""
     archive = filled(tmp_path, [rows(0, 5), rows(5, 10)], hashes=False)
     receipt = archive.write_hashes(0, hash_rows(archive, 1))
     archive.commit(Changes(hashes=(receipt,)))
-    assert kinds(archive) == {(DamageKind.SCHEMA, "hashes/00000.parquet")}
+    assert kinds(archive, deep=deep) == {(DamageKind.STRANGERS, "hashes/00000.parquet")}
+
+
+def test_hashes_may_leave_out_records_that_did_not_move_and_add_none(tmp_path: Path) -> None:
+    """Fewer rows than the part is sound; a row that the part does not hold is named, also among few."""
+    archive = filled(tmp_path, [rows(0, 50), rows(50, 100)], hashes=False)
+    one, other = (pa.concat_batches(list(archive.read_part(number))) for number in (0, 1))
+    few = archive.write_hashes(0, [as_found(one.slice(0, 10)), as_found(one.slice(30, 5))])
+    archive.commit(Changes(hashes=(few,)))
+    assert verify(archive, deep=True).sound
+    mixed = archive.write_hashes(0, [as_found(one.slice(0, 10)), as_found(other.slice(7, 1))])
+    archive.commit(Changes(hashes=(mixed,)))
+    damages = verify(archive, deep=True).damages
+    assert [(item.kind, item.path, item.record_id) for item in damages] == [
+        (DamageKind.STRANGERS, "hashes/00000.parquet", "57")
+    ]
 
 
 def test_a_damaged_manifest_is_an_error_and_not_a_finding(archive: Archive) -> None:

@@ -70,6 +70,15 @@ class IdSet:
         self._keep(run)
         return sorted(repeated)
 
+    def absent(self, hashes: Hashes) -> list[int]:
+        """The rows of `(n, 16) uint8` hashes that are not in the set, ascending."""
+        high, low = _halves(hashes)
+        missing = np.ones(len(high), dtype=np.bool_)
+        for run in self._runs:
+            missing &= run.find(high, low) < 0
+        rows: list[int] = np.flatnonzero(missing).tolist()
+        return rows
+
     def _keep(self, run: _Run) -> None:
         """Add a run; runs of similar length are merged, so that there are only log(n) of them."""
         while self._runs and len(self._runs[-1]) <= 2 * len(run):

@@ -52,7 +52,9 @@ class DamageKind(StrEnum):
     BORDERS = "borders"
     """The smallest or largest id of a file is not the one in its receipt."""
     SCHEMA = "schema"
-    """A part's vectors are not those of the collection's schema, or its hashes are of other records."""
+    """A part's vectors are not those of the collection's schema."""
+    STRANGERS = "strangers"
+    """A `hashes/` file is about records that its part does not hold so."""
     REPEATED_ID = "repeated id"
     """An id stands in the archive more than once."""
 
@@ -118,6 +120,9 @@ class Verifier:
         self._left = self.expected()
         self._open: _Open | None = None
         self._ids = IdSet()
+        # The records of the part that was read last, for its `hashes/` file, which comes next.
+        self._records = IdSet()
+        self._records_of: int | None = None
         self._checked = self._rows = 0
         if not manifest.complete:
             self._found(
@@ -142,6 +147,8 @@ class Verifier:
             self._found(DamageKind.CHANGED, path, "its bytes are not those that were written (SHA-256 differs)")
         if path != layout.PLAN:
             self._open = _Open(self._receipts[path])
+        if path.startswith(layout.PARTS):
+            self._records, self._records_of = IdSet(), None
 
     def rows(self, path: str, batch: pa.RecordBatch) -> None:
         """The next rows of the file: a sealed batch of a part, or a batch of a `hashes/` file."""
@@ -150,13 +157,18 @@ class Verifier:
             self._compare_vectors(path, batch)
         opened.read = True
         opened.rows += batch.num_rows
-        ids = sealing.hash_ids(batch)
-        opened.digest += hashing.digest(ids, columns.stored_hashes(batch))
+        ids, hashes = sealing.hash_ids(batch), columns.stored_hashes(batch)
+        opened.digest += hashing.digest(ids, hashes)
         opened.widen(batch)
+        records = hashing.hash_rows(np.concatenate([ids, hashes], axis=1), 0)
         if path.startswith(layout.PARTS):
             self._rows += batch.num_rows
+            self._records.add(records)
             self._check_records(path, batch)
             self._name(DamageKind.REPEATED_ID, path, batch, self._ids.add(ids), "stands in the archive more than once")
+        elif self._records_of == opened.receipt.number:
+            strangers = self._records.absent(records)
+            self._name(DamageKind.STRANGERS, path, batch, strangers, "does not stand so in its part")
 
     def unreadable(self, path: str, reason: str) -> None:
         """The file could not be read, or not to its end."""
@@ -171,6 +183,8 @@ class Verifier:
         if not opened.read and opened.receipt.rows:
             return
         receipt = opened.receipt
+        if path.startswith(layout.PARTS):
+            self._records_of = receipt.number
         if opened.rows != receipt.rows:
             self._found(DamageKind.ROWS, path, f"it holds {opened.rows} records, its receipt says {receipt.rows}")
         if str(opened.digest) != receipt.digest:
@@ -205,8 +219,10 @@ class Verifier:
 
     def _compare_digests(self, manifest: Manifest) -> None:
         for part in manifest.parts:
-            if part.hashes is not None and part.hashes.digest != part.rows.digest:
-                self._found(DamageKind.SCHEMA, part.hashes.path, "it is not about the records of its part")
+            if part.hashes is None or part.hashes.rows < part.rows.rows:
+                continue
+            if part.hashes.digest != part.rows.digest:
+                self._found(DamageKind.STRANGERS, part.hashes.path, "it is not about the records of its part")
 
     def _compare_vectors(self, path: str, batch: pa.RecordBatch) -> None:
         found = {field.name: field for field in columns.fields_of(batch.schema)}
