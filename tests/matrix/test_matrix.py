@@ -1,0 +1,40 @@
+"""Every source to every target: sources that the engines' own clients wrote, every record compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.migrating import Harness
+from tests.support.raw_collections import KINDS, Place, RawData, target_url
+from vecferry import address
+from vecferry.ledger import State
+from vecferry.stores import registry
+
+FILES = ("numpy", "numpy-tree", "jsonl")
+
+
+@pytest.mark.xdist_group("matrix")
+@pytest.mark.parametrize("target_kind", KINDS)
+@pytest.mark.parametrize("source_kind", KINDS)
+def test_a_migration_between_any_two_stores_ends_switched(
+    source_kind: str,
+    target_kind: str,
+    place: Place,
+    data: RawData,
+    source_of: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The verdict is same, the route switched, and the target opened anew holds as many records."""
+    monkeypatch.setenv("VECFERRY_HOME", str(tmp_path / "home"))
+    name = f"{source_kind}-to-{target_kind}".replace("+", "-")
+    target = target_url(target_kind, place, name)
+    options = {"metric": "cosine"} if source_kind in FILES else {}
+    harness = Harness(tmp_path)
+    ref = harness.migrate(source_of(source_kind), target, slice_rows=120, **options)
+    assert harness.migration(ref).state is State.SWITCHED
+    with registry.open_source(address.parse(target)) as opened:
+        assert opened.count() == len(data)
