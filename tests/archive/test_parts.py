@@ -81,6 +81,23 @@ def test_row_groups_end_at_10_000_rows_or_64_mebibytes(archive: Archive) -> None
     assert groups_of(archive, 1) == [1, 1, 1]
 
 
+def test_reading_holds_a_row_group_and_not_the_part(archive: Archive) -> None:
+    """What Arrow holds while a part is read does not grow with the rows that were read."""
+    fields, turns = (VectorField(dimension=384),), 40
+    vectors = np.random.default_rng(0).random((1000, 384), dtype=np.float32)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for turn in range(turns):
+            names = [f"{turn}-{row}" for row in range(1000)]
+            array = {"": columns.dense_array(vectors)}
+            yield columns.make(names, IdKind.STRING, vectors=array, documents=names, payloads=[b"{}"] * 1000)
+
+    size_bytes = archive.write_part(0, columns.arrow_schema(fields), batches()).size_bytes
+    before = pa.total_allocated_bytes()
+    held = max(pa.total_allocated_bytes() - before for _ in archive.read_part(0, 1000))
+    assert held < size_bytes / 2
+
+
 def groups_of(archive: Archive, number: int) -> list[int]:
     """Rows of each row group of a part."""
     metadata = pq.ParquetFile(path_of(archive, f"parts/{number:05d}.parquet")).metadata

@@ -143,7 +143,9 @@ def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 @contextlib.contextmanager
 def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
-    with storage.open(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+    # Buffering ahead would keep every row group that was read: the whole file, at its end.
+    options = {"page_checksum_verification": True, "pre_buffer": False}
+    with storage.open(path) as raw, pq.ParquetFile(raw, **options) as file:
         said = _said(file)
         rows = sum(file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups))
         if said[layout.FOOTER_PATH] != path or said[layout.FOOTER_ROWS] != str(rows):
