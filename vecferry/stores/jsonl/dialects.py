@@ -202,9 +202,11 @@ def _column_offsets(path: Path, ignored: frozenset[str]) -> dict[str, int]:
         cursor = Cursor(stream, _first_byte(stream))
         for key in _keys(cursor):
             first = cursor.peek()
-            if key in CHROMA_COLUMNS and first == b"[":
+            if key in CHROMA_COLUMNS and first != b"n":
                 if key in found:
                     raise Malformed(f"the key {key!r} stands twice", cursor.offset)
+                if first != b"[":
+                    raise Malformed(f"{key} is not a list", cursor.offset)
                 found[key] = cursor.offset
             elif first != b"n" and key != "included" and key not in ignored:
                 raise Malformed(f"the column {key!r} is not one that is moved; add ?ignore={key}", cursor.offset)
