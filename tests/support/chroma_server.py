@@ -12,9 +12,10 @@ from typing import Self
 
 import chromadb
 import httpx
+from chromadb.api import ClientAPI
 from chromadb.config import Settings
 
-__all__ = ["ChromaServer"]
+__all__ = ["ChromaServer", "client_of"]
 
 _READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
@@ -85,11 +86,9 @@ class ChromaServer:
             self._process.kill()
             self._process.wait()
 
-    def client(self, **where: str) -> chromadb.api.ClientAPI:
+    def client(self, **where: str) -> ClientAPI:
         """Chroma's own client of it; close it after use."""
-        return chromadb.HttpClient(
-            host="127.0.0.1", port=self.port, settings=Settings(anonymized_telemetry=False), **where
-        )
+        return client_of(self.port, **where)
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,6 +96,11 @@ class ChromaServer:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+
+def client_of(port: int, **where: str) -> ClientAPI:
+    """Chroma's own client of a server on loopback."""
+    return chromadb.HttpClient(host="127.0.0.1", port=port, settings=Settings(anonymized_telemetry=False), **where)
 
 
 def _free_port() -> int:

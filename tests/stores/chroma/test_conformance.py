@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.chroma_server import ChromaServer
+from tests.support.chroma_server import ChromaServer, client_of
 from vecferry.address import Address, parse
 from vecferry.errors import BadOption
 from vecferry.testing.conformance import Place, RawRow, TargetConformance
@@ -23,7 +23,7 @@ class ChromaConformance(TargetConformance):
     refused_ids = frozenset({""})
 
     def test_names_may_be_any_text(self, place: Place) -> None:
-        """Chroma has a rule for names: others are refused before anything is there, and names within it are told apart."""
+        """Chroma has a rule for names: others are refused before anything is there; names within it are told apart."""
         with pytest.raises(BadOption, match="takes no collection named"):
             self.open_target(place("ünïcödé 名前 & co"))
         with self.open_target(place("a.b_c-d")) as one, self.open_target(place("a.b_c-e")) as two:
@@ -54,12 +54,5 @@ class TestServer(ChromaConformance):
         return lambda name: parse(f"{chroma.url}/{quote(f'{prefix}-{name}', safe='')}")
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
-        with contextlib.closing(_client(address)) as client:
+        with contextlib.closing(client_of(address.port or 0)) as client:
             return raw.raw_rows(client, address.collection())
-
-
-def _client(address: Address) -> object:
-    import chromadb
-    from chromadb.config import Settings
-
-    return chromadb.HttpClient("127.0.0.1", address.port, settings=Settings(anonymized_telemetry=False))

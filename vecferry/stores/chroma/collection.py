@@ -1,10 +1,4 @@
-"""A collection through Chroma's client, as source and target: the same code for a folder's engine and a server.
-
-**Exact replacement.** Chroma's upsert merges: keys and documents of the stored record stay. So what is stored of
-the ids is looked up first; vanished keys are named with None in the upsert, and a record whose document or uri
-vanishes is deleted before (no upsert can say that; a None for it kills the engine). What a batch leaves behind
-depends on the batch alone, so writing it again after a kill, whatever the kill left, gives the same records.
-"""
+"""A collection through Chroma's client, as source and target: the same code for a folder's engine and a server."""
 
 from __future__ import annotations
 
@@ -19,19 +13,17 @@ import pyarrow as pa
 from vecferry.contract import Target
 from vecferry.errors import NotFound
 from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
-from vecferry.stores.chroma import records
+from vecferry.stores.chroma import records, replacing
 from vecferry.stores.chroma import schema as schemas
-from vecferry.stores.chroma.capabilities import MAX_BATCH_BYTES, MAX_BATCH_ROWS
-from vecferry.stores.chroma.checks import Checked, check_batch, check_name, check_schema, known_ids, possible_name
-from vecferry.stores.chroma.connection import Connection, Model, Rows
+from vecferry.stores.chroma.capabilities import MAX_BATCH_ROWS
+from vecferry.stores.chroma.checks import check_batch, check_name, check_schema, known_ids, possible_name
+from vecferry.stores.chroma.connection import Connection, Model
 from vecferry.stores.chroma.failures import LostVector
-from vecferry.stores.chroma.payloads import patch_of
 from vecferry.stores.chroma.slicing import IdList
 
 __all__ = ["ClientCollection"]
 
 _PAGE_ROWS = 1000
-_STORED = ["metadatas", "documents", "uris"]
 
 
 class ClientCollection(Target):
@@ -108,8 +100,8 @@ class ClientCollection(Target):
         model = self._model()
         checked = check_batch(batch, self._field(model), self.url)
         connection = self._connection()
-        for chosen in _cuts(checked.sizes_bytes, min(MAX_BATCH_ROWS, connection.max_batch_rows())):
-            _replace(connection, model, checked, chosen)
+        for chosen in replacing.cuts(checked.sizes_bytes, min(MAX_BATCH_ROWS, connection.max_batch_rows())):
+            replacing.replace_rows(connection, model, checked, chosen)
         self._listed = None
 
     def delete(self, ids: pa.RecordBatch) -> None:
@@ -123,8 +115,19 @@ class ClientCollection(Target):
     def drop(self) -> None:
         with self._lock:
             if self.exists():
+                self._drop_lists()
                 self._connection().drop(self._name)
             self._known = self._listed = None
+
+    def _drop_lists(self) -> None:
+        """Delete records with lists one by one: a dropped collection's lists would appear in other collections."""
+        connection, model = self._connection(), self._model()
+        ids = connection.all_ids(model)
+        rows = min(_PAGE_ROWS, connection.max_batch_rows())
+        for start in range(0, len(ids), rows):
+            holding = replacing.with_lists(connection.get(model, ids[start : start + rows], ["metadatas"]))
+            if holding:
+                connection.delete(model, holding)
 
     # The client
 
@@ -194,35 +197,3 @@ class ClientCollection(Target):
             half = len(ids) // 2
             yield from self._pages(connection, model, field, ids[:half], parts)
             yield from self._pages(connection, model, field, ids[half:], parts)
-
-
-def _cuts(sizes_bytes: npt.NDArray[np.int64], most_rows: int) -> Iterator[slice]:
-    """Runs of rows that one request may have: by number and by bytes, at least one row each."""
-    ends = np.cumsum(sizes_bytes)
-    start = 0
-    while start < len(ends):
-        before = ends[start] - sizes_bytes[start]
-        fitting = int(np.searchsorted(ends, before + MAX_BATCH_BYTES, side="right"))
-        stop = max(start + 1, min(start + most_rows, fitting))
-        yield slice(start, stop)
-        start = stop
-
-
-def _replace(connection: Connection, model: Model, checked: Checked, chosen: slice) -> None:
-    """Write some rows so that nothing of what was stored under their ids stays."""
-    ids, documents, uris = checked.ids[chosen], checked.documents[chosen], checked.uris[chosen]
-    metadatas = checked.metadatas[chosen]
-    stored = connection.get(model, ids, _STORED)
-    place = {text: row for row, text in enumerate(ids)}
-    patches = [metadata or None for metadata in metadatas]
-    gone = []
-    found = zip(stored["ids"], stored["metadatas"], stored["documents"], stored["uris"], strict=True)
-    for text, metadata, document, uri in found:
-        row = place[text]
-        if (document is not None and documents[row] is None) or (uri is not None and uris[row] is None):
-            gone.append(text)
-        else:
-            patches[row] = patch_of(metadatas[row], metadata)
-    if gone:
-        connection.delete(model, gone)
-    connection.upsert(model, Rows(ids, checked.vectors[chosen], documents, patches, uris))

@@ -7,7 +7,7 @@ list of integers and floats), and one bad list makes a folder unreadable. So eve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from vecferry import canonical
 from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, RESERVED, URI_KEY, Metadata
 
-__all__ = ["Unfit", "metadata_values", "patch_of", "payload_texts"]
+__all__ = ["Unfit", "metadata_values", "payload_texts"]
 
 _INT64 = range(-(2**63), 2**63)
 # What may not fit. All other rows are plain scalars under plain keys.
@@ -112,9 +112,3 @@ def _without_json(values: Sequence[Metadata]) -> Unfit:
             if not isinstance(value, known):
                 return Unfit(row, key, f"is of the type {type(value).__name__}, which has no JSON form")
     return Unfit(0, "", "has no JSON form")
-
-
-def patch_of(new: Metadata, stored: Mapping[str, Any] | None) -> Metadata | None:
-    """What an upsert, which merges, must say so that `new` alone is there: the vanished keys as None."""
-    vanished = (stored or {}).keys() - new.keys()
-    return {**new, **dict.fromkeys(vanished)} or None
