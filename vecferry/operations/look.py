@@ -11,7 +11,7 @@ from vecferry.config import MigrationConfig, StoreConfig
 from vecferry.contract import Reader
 from vecferry.errors import NotFound
 from vecferry.idtable import IdTable
-from vecferry.ledger import AuditEntry, Ledger, Migration, Route, SliceRow
+from vecferry.ledger import Answer, AuditEntry, Ledger, Migration, Route, SliceRow, State
 from vecferry.mapping import Mapping
 from vecferry.mapping import decide as decide_mapping
 from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
@@ -112,8 +112,24 @@ def status(ledger: Ledger, migration_id: str) -> Status:
     return Status(
         migration,
         tuple(ledger.slices(migration.id)),
-        ledger.route(migration.route),
+        ledger.route(migration.route) if _switches(migration) else None,
         ledger.fact(migration.id, "verdict"),
-        states.next_commands(migration.state, migration.id),
+        _next_commands(ledger, migration),
         tuple(ledger.audit(migration.id)),
     )
+
+
+def _switches(migration: Migration) -> bool:
+    return migration.strategy == "blue-green" and migration.limit is None
+
+
+def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
+    """Those of the state, without a switch where there is none to come, and without a second yes."""
+    found = states.next_commands(migration.state, migration.id)
+    if migration.state is not State.READY:
+        return found
+    unwanted = ["approve"] if _switches(migration) else ["approve", "resume"]
+    question = ledger.approval(migration.id)
+    if _switches(migration) and (question is None or question.answer is not Answer.APPROVED):
+        return found
+    return tuple(command for command in found if command.split()[1] not in unwanted)

@@ -31,6 +31,7 @@ def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
         "not_moved": plain.to_plain(mapping.not_moved) if mapping else [],
         "backup": ledger.fact(found.migration.id, "backup"),
         "verdict": found.verdict,
+        "left_behind": ledger.fact(found.migration.id, "left behind"),
         "route": None
         if found.route is None
         else {"name": found.route.name, "url": found.route.url, "epoch": found.route.epoch},

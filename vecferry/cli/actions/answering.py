@@ -1,0 +1,75 @@
+"""Resume, approve, abort, rollback, discard."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vecferry import plain
+from vecferry.cli.actions.prefect_runs import resume_paused
+from vecferry.cli.actions.runs import conduct
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+from vecferry.ledger import Holder, Ledger
+from vecferry.operations import look, migrations, routes
+from vecferry.strategies.runner import Ref
+
+__all__ = ["abort", "approve", "discard", "resume", "rollback"]
+
+
+def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
+    """Go on from wherever it stopped."""
+    ledger, ref = _named(screen, ledger_place, text)
+    return conduct(screen, ledger, ref)
+
+
+def rollback(screen: Screen, ledger_place: str | None, text: str, *, leave_new_writes: bool) -> Result:
+    """Switch the route back."""
+    ledger, ref = _named(screen, ledger_place, text)
+    return conduct(screen, ledger, ref, partial(routes.rollback, ref=ref, leave_new_writes=leave_new_writes))
+
+
+def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -> Result:
+    """Answer in the ledger; a flow run that is paused for the answer goes on."""
+    ledger, ref = _named(screen, ledger_place, text)
+    number = migrations.approve(ledger, ref.migration, yes=yes, by=Holder.here().user)
+    question = ledger.approval(ref.migration, number)
+    lines = [] if question is None else list(question.form.get("lines", []))
+    flow = resume_paused(ledger.fact(ref.migration, "prefect"), approved=yes)
+    answer = "approved" if yes else "rejected"
+    commands = () if flow and flow["resumed"] else look.status(ledger, ref.migration).next_commands
+    document = {
+        "migration": ref.migration,
+        "approval": number,
+        "answer": answer,
+        "form": lines,
+        "flow_run": flow,
+        "next_commands": list(commands),
+    }
+    said = [f"Migration {ref.migration}: question {number} {answer}", *(f"  * {line}" for line in lines)]
+    if flow:
+        said.append(f"flow run {flow['flow_run']}: {flow['detail']}")
+    return Result(document, ("\n".join([*said, *(f"next: {command}" for command in commands)]),))
+
+
+def abort(screen: Screen, ledger_place: str | None, text: str) -> Result:
+    """End it before its switch."""
+    ledger, ref = _named(screen, ledger_place, text)
+    state = migrations.abort(ledger, ref.migration)
+    commands = look.status(ledger, ref.migration).next_commands
+    document = {"migration": ref.migration, "state": plain.to_plain(state), "next_commands": list(commands)}
+    lines = [f"Migration {ref.migration}: {state}; nothing was dropped", *(f"next: {command}" for command in commands)]
+    return Result(document, ("\n".join(lines),))
+
+
+def discard(ledger_place: str | None, text: str) -> Result:
+    """Drop what it left behind."""
+    ledger = Ledger.open(ledger_place)
+    migration = ledger.migration(text)
+    dropped = routes.discard(ledger, migration.id)
+    return Result({"migration": migration.id, "discarded": dropped}, (f"Dropped {dropped}",))
+
+
+def _named(screen: Screen, ledger_place: str | None, text: str) -> tuple[Ledger, Ref]:
+    ledger = Ledger.open(ledger_place)
+    screen.migration = ledger.migration(text).id
+    return ledger, Ref(ledger.url, screen.migration)

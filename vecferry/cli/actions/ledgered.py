@@ -1,0 +1,136 @@
+"""What the ledger knows: migrations, one of them as it stands, routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vecferry import plain
+from vecferry.cli.actions.runs import verdict_text
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+from vecferry.errors import NotFound
+from vecferry.ledger import LIVE, Ledger, Migration, SliceRow
+from vecferry.model import Verdict
+from vecferry.operations import look, routes
+from vecferry.operations.report import report
+from vecferry.strategies.sheets import Sheet
+
+__all__ = ["list_migrations", "route", "status"]
+
+
+def list_migrations(ledger_place: str | None, *, live: bool) -> Result:
+    """All migrations, the newest first."""
+    ledger = Ledger.open(ledger_place)
+    found = list(reversed(ledger.migrations(LIVE if live else None)))
+    rows = tuple((one.id, one.state.value, _strategy(one), one.source_url, one.target_url) for one in found)
+    sheet = Sheet("list", f"Migrations in {ledger.url}", ("id", "state", "strategy", "source", "target"), rows)
+    return Result({"migrations": [_row(one) for one in found]}, (sheet,))
+
+
+def _strategy(migration: Migration) -> str:
+    return migration.strategy if migration.limit is None else f"{migration.strategy}, trial of {migration.limit:,}"
+
+
+def _row(migration: Migration) -> dict[str, Any]:
+    names = ("id", "name", "state", "strategy", "source_url", "target_url", "route", "limit")
+    moments = {"created_at": migration.created_at.isoformat(), "changed_at": migration.changed_at.isoformat()}
+    return {name: plain.to_plain(getattr(migration, name)) for name in names} | moments
+
+
+def status(screen: Screen, ledger_place: str | None, text: str | None, *, detailed: bool) -> Result:
+    """One migration as it stands."""
+    ledger = Ledger.open(ledger_place)
+    found = look.status(ledger, text or _newest(ledger))
+    screen.migration = found.migration.id
+    document = report(ledger, found.migration.id) | {"progress": _progress(found)}
+    pages = [_status_sheet(found, document)]
+    if detailed:
+        document["slice_list"] = [_slice(row) for row in found.slices]
+        pages += [_slices_sheet(found), _audit_sheet(found)]
+    else:
+        del document["audit"]
+    return Result(document, tuple(pages))
+
+
+def _newest(ledger: Ledger) -> str:
+    found = ledger.migrations()
+    if not found:
+        raise NotFound(f"the ledger {ledger.url} holds no migration", advice="vecferry migrate starts one")
+    return found[-1].id
+
+
+def _progress(found: look.Status) -> dict[str, int]:
+    """Slices that are through each phase."""
+    return {
+        "slices": len(found.slices),
+        "exported": sum(row.copied is not None for row in found.slices),
+        "loaded": sum(row.loaded_at is not None for row in found.slices),
+        "validated": sum(row.verified is not None for row in found.slices),
+    }
+
+
+def _status_sheet(found: look.Status, document: dict[str, Any]) -> Sheet:
+    migration, done = found.migration, document["progress"]
+    phases = f"{done['exported']} exported, {done['loaded']} loaded, {done['validated']} validated"
+    rows = [
+        ("strategy", _strategy(migration)),
+        ("source", migration.source_url),
+        ("target", migration.target_url),
+        ("archive", document["migration"]["archive"]),
+        ("started", f"{migration.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("changed", f"{migration.changed_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("slices", f"{done['slices']}: {phases}" if done["slices"] else "not planned yet"),
+    ]
+    if found.verdict is not None:
+        rows.append(("verdict", verdict_text(plain.from_plain(Verdict, dict(found.verdict)))))
+    if found.route is not None:
+        rows.append(("route", f"{found.route.name} -> {found.route.url} (epoch {found.route.epoch})"))
+    rows += [("next", command) for command in found.next_commands]
+    return Sheet("status", f"Migration {migration.id}: {migration.state}", ("what", "value"), tuple(rows))
+
+
+def _slice(row: SliceRow) -> dict[str, Any]:
+    return {
+        "number": row.slice.number,
+        "rows": row.copied.rows if row.copied else row.slice.rows,
+        "exported": row.copied is not None,
+        "loaded": row.loaded_at is not None,
+        "validated": row.verified is not None,
+        "part": row.copied.path if row.copied else None,
+        "size_bytes": row.copied.size_bytes if row.copied else None,
+    }
+
+
+def _slices_sheet(found: look.Status) -> Sheet:
+    rows = tuple(_slice_cells(_slice(row)) for row in found.slices)
+    return Sheet("slices", "Slices", ("slice", "records", "bytes", "exported", "loaded", "validated"), rows)
+
+
+def _slice_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    counts = ["" if row[name] is None else f"{row[name]:,}" for name in ("rows", "size_bytes")]
+    return (
+        str(row["number"]),
+        *counts,
+        *("yes" if row[name] else "no" for name in ("exported", "loaded", "validated")),
+    )
+
+
+def _audit_sheet(found: look.Status) -> Sheet:
+    rows = tuple((f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.actor, entry.event) for entry in found.audit)
+    return Sheet("audit", "Audit trail (UTC)", ("when", "who", "what"), rows)
+
+
+def route(ledger_place: str | None, name: str) -> Result:
+    """Which collection serves a name."""
+    found = routes.route(Ledger.open(ledger_place), name)
+    document = {
+        "name": found.name,
+        "url": found.url,
+        "epoch": found.epoch,
+        "previous_url": found.previous_url,
+        "migration": found.migration,
+        "changed_at": found.changed_at.isoformat(),
+        "alias": plain.to_plain(found.alias),
+        "alias_confirmed": found.alias_confirmed_at is not None,
+    }
+    return Result(document, (found.url,))

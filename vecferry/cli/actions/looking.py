@@ -1,0 +1,105 @@
+"""Look at stores, collections and plans; compare two stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vecferry import plain
+from vecferry.cli.actions import request, store_table
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+from vecferry.errors import TargetNotEmpty, VecferryError
+from vecferry.model import Verdict
+from vecferry.operations import look
+from vecferry.strategies.sheets import (
+    Sheet,
+    decisions_sheet,
+    inventory_sheet,
+    not_moved_sheet,
+    verdict_sheet,
+)
+from vecferry.strategies.steps.inventory import refuse
+from vecferry.strategies.steps.validate import require_same
+from vecferry.transfer.space import estimate_bytes
+
+__all__ = ["inventory", "plan", "stores", "verify"]
+
+Options = Mapping[str, Any]
+
+
+def stores(*, markdown: bool) -> Result:
+    """The table of stores."""
+    known = store_table.rows()
+    page = store_table.markdown(known) if markdown else store_table.sheet(known)
+    return Result({"stores": [plain.to_plain(row) for row in known]}, (page,))
+
+
+def inventory(screen: Screen, options: Options) -> Result:
+    """What a collection is."""
+    config = request.migration(options, target="memory:///nowhere")
+    with screen.progress():
+        found = look.inventory(config.source, config)
+    document = {
+        "url": str(config.source.public()),
+        "schema": plain.to_plain(found.schema),
+        "profile": plain.to_plain(found.profile),
+    }
+    return Result(document, (inventory_sheet(str(config.source.public()), found.schema, found.profile),))
+
+
+def plan(screen: Screen, options: Options) -> Result:
+    """What would happen."""
+    config = request.migration(options)
+    with screen.progress():
+        found = look.preview(config)
+    schema, profile, mapping = found.inventory.schema, found.inventory.profile, found.mapping
+    size_bytes = estimate_bytes(schema, profile.rows, profile.payload.size_bytes)
+    document = {
+        "source": str(config.source.public()),
+        "target": str(config.target.public()),
+        "rows": profile.rows,
+        "slices": len(found.inventory.slices),
+        "archive_bytes_at_most": size_bytes,
+        "target_exists": found.target_exists,
+        "decisions": plain.to_plain(mapping.decisions),
+        "refused": [decision.feature for decision in mapping.refusals()],
+        "not_moved": plain.to_plain(mapping.not_moved),
+    }
+    pages: list[Sheet | str] = [decisions_sheet(document["source"], document["target"], mapping.decisions)]
+    if mapping.not_moved:
+        pages.append(not_moved_sheet(mapping.not_moved))
+    pages.append(
+        f"{profile.rows:,} records in {len(found.inventory.slices)} slices; "
+        f"the archive takes at most {size_bytes / 1e6:,.1f} MB"
+    )
+    return Result(document, tuple(pages), _refusal(found))
+
+
+def _refusal(found: look.Preview) -> VecferryError | None:
+    """Why `migrate` would not do this, if it would not."""
+    try:
+        refuse(found.mapping, found.inventory.profile)
+    except VecferryError as error:
+        return error
+    if found.target_exists:
+        return TargetNotEmpty("the target exists already", advice="give another collection name")
+    return None
+
+
+def verify(screen: Screen, options: Options) -> Result:
+    """Do two stores hold the same?"""
+    config = request.migration(options)
+    with screen.progress():
+        verdict = look.verify(config)
+    target = str(config.target.public())
+    document = {"source": str(config.source.public()), "target": target, "verdict": plain.to_plain(verdict)}
+    return Result(document, (verdict_sheet(target, verdict),), _difference(target, verdict))
+
+
+def _difference(target: str, verdict: Verdict) -> VecferryError | None:
+    try:
+        require_same(target, verdict)
+    except VecferryError as error:
+        return error
+    return None

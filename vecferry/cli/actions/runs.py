@@ -1,0 +1,121 @@
+"""Runs of a migration from the command line: progress, the question before the switch, and how it ended."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from vecferry import plain
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+from vecferry.errors import Stopped, VecferryError
+from vecferry.ledger import Ledger
+from vecferry.model import Level, LevelState, Verdict, VerdictState
+from vecferry.operations import migrations
+from vecferry.operations.report import report, write_report
+from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
+from vecferry.strategies.sheets import Sheet, verdict_sheet
+
+__all__ = ["conduct", "ended", "runner", "verdict_text"]
+
+
+def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunner], object] | None = None) -> Result:
+    """Run (or resume) a migration, or do `work` with its runner; write its report. An error becomes part of it."""
+    migration = ledger.migration(ref.migration)
+    screen.migration = migration.id
+    screen.say(f"migration {migration.id}: {migration.source_url} -> {migration.target_url}")
+    local = runner(screen)
+    try:
+        with screen.progress():
+            if work is None:
+                migrations.run(local, ref)
+            else:
+                work(local)
+    except VecferryError as error:
+        return ended(screen, ledger, ref, error)
+    return ended(screen, ledger, ref)
+
+
+def runner(screen: Screen) -> LocalRunner:
+    """The runner of the command line: tables to stderr, but for the verdict, which is the result's; questions to it."""
+
+    def show(sheet: Sheet) -> None:
+        if sheet.key != "verdict" or screen.can_ask:
+            screen.show(sheet)
+
+    def ask(form: ApprovalForm, timeout_s: float) -> bool:
+        with screen.held():
+            return _ask(screen, form, timeout_s)
+
+    return LocalRunner(ask, show)
+
+
+def _ask(screen: Screen, form: ApprovalForm, timeout_s: float) -> bool:
+    """The answer of a person at the terminal; there is no default. Raises Stopped where nobody answers."""
+    advice = f"vecferry approve {form.migration}, then vecferry resume {form.migration}"
+    for line in (form.title, *(f"  * {line}" for line in form.lines)):
+        screen.say(line)
+    if not screen.can_ask:
+        raise Stopped(f"migration {form.migration} is READY and waits for an approval", advice=advice)
+    while True:
+        print("yes or no? ", end="", file=screen.err, flush=True)
+        if not select.select([sys.stdin], [], [], timeout_s)[0]:
+            raise Stopped(f"nobody answered within {timeout_s:,.0f} s", advice=advice)
+        line = sys.stdin.readline()
+        if not line:
+            raise Stopped("the question was left unanswered", advice=advice)
+        if line.strip().lower() in ("yes", "no"):
+            return line.strip().lower() == "yes"
+
+
+def ended(screen: Screen, ledger: Ledger, ref: Ref, error: VecferryError | None = None) -> Result:
+    """The report of a run as its result, and where the report was written."""
+    content = report(ledger, ref.migration)
+    try:
+        content["report"] = str(write_report(ledger, ref.migration))
+    except OSError as problem:
+        # What was moved stays moved, whether or not a page about it can be written.
+        content["report"] = None
+        screen.say(f"the report was not written: {problem}")
+    return Result(content, tuple(_pages(content)), error)
+
+
+def _pages(content: dict[str, Any]) -> list[Sheet | str]:
+    migration, verdict = content["migration"], _verdict(content)
+    rows = [("source", migration["source_url"]), ("target", migration["target_url"])]
+    if content["rows"] is not None:
+        rows.append(("records", f"{content['rows']:,}"))
+    if verdict is not None:
+        rows.append(("verdict", verdict_text(verdict)))
+    if content["route"] is not None:
+        rows.append(("route", f"{content['route']['name']} -> {content['route']['url']}"))
+    if content["left_behind"] is not None:
+        rows.append(("left behind", _counts(content["left_behind"])))
+    rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]
+    rows.append(("archive", migration["archive"]))
+    if content["report"]:
+        rows.append(("report", content["report"]))
+    rows += [("next", command) for command in content["next_commands"]]
+    summary = Sheet("summary", f"Migration {migration['id']}: {migration['state']}", ("what", "value"), tuple(rows))
+    return [summary] if verdict is None else [verdict_sheet(migration["target_url"], verdict), summary]
+
+
+def _verdict(content: dict[str, Any]) -> Verdict | None:
+    return None if content["verdict"] is None else plain.from_plain(Verdict, content["verdict"])
+
+
+def _counts(changes: dict[str, int]) -> str:
+    said = [f"{count:,} {word}" for word, count in changes.items() if count]
+    return f"{', '.join(said)} records in the new store" if said else "nothing"
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """A verdict in one line. What was not checked is named, so that nobody takes it for proven."""
+    checked = next((result.checked for result in verdict.levels if result.level is Level.VECTORS), 0)
+    differences = sum(result.differences for result in verdict.levels)
+    unchecked = [result.level.value for result in verdict.levels if result.state is LevelState.NOT_CHECKED]
+    found = "every record compared" if verdict.state is VerdictState.SAME else f"{differences:,} differences"
+    not_checked = f"; not checked: {', '.join(unchecked)}" if unchecked else ""
+    return f"{verdict.state}: {checked:,} records, {found}{not_checked}"

@@ -1,0 +1,1 @@
+"""What `vecferry` understands: commands, their options and examples. `cli.actions`, loaded on use, does them."""

@@ -1,0 +1,68 @@
+"""Commands for a migration that is under way, or over: resume, approve, abort, rollback, discard."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vecferry.cli.grouping import command
+from vecferry.cli.options import MIGRATION, LedgerPlace
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+
+__all__ = ["abort", "approve", "discard", "resume", "rollback"]
+
+PANEL = "Decide"
+
+
+@command(PANEL, "vecferry resume docs-20261121-7f3a")
+def resume(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
+    """Go on with a migration from wherever it stopped; no finished slice is done again."""
+    from vecferry.cli.actions import answering
+
+    return answering.resume(screen, place.ledger, migration)
+
+
+@command(PANEL, "vecferry approve docs-20261121-7f3a", "vecferry approve docs-20261121-7f3a --reject")
+def approve(
+    screen: Screen,
+    migration: Annotated[str, MIGRATION],
+    place: LedgerPlace,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no: the migration stays READY.")] = False,
+) -> Result:
+    """Say yes to the switch of a migration that waits for it."""
+    from vecferry.cli.actions import answering
+
+    return answering.approve(screen, place.ledger, migration, yes=not reject)
+
+
+@command(PANEL, "vecferry abort docs-20261121-7f3a")
+def abort(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
+    """End a migration before its switch. Drops nothing; `discard` removes the target."""
+    from vecferry.cli.actions import answering
+
+    return answering.abort(screen, place.ledger, migration)
+
+
+@command(PANEL, "vecferry rollback docs-20261121-7f3a", "vecferry rollback docs-20261121-7f3a --leave-new-writes")
+def rollback(
+    screen: Screen,
+    migration: Annotated[str, MIGRATION],
+    place: LedgerPlace,
+    leave_new_writes: Annotated[
+        bool, typer.Option("--leave-new-writes", help="Roll back although the new store was written since its verdict.")
+    ] = False,
+) -> Result:
+    """Switch the route back to the old store. Drops nothing; exit 5 when newer writes would be left behind unasked."""
+    from vecferry.cli.actions import answering
+
+    return answering.rollback(screen, place.ledger, migration, leave_new_writes=leave_new_writes)
+
+
+@command(PANEL, "vecferry discard docs-20261121-7f3a")
+def discard(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
+    """Drop the target that an aborted or rolled back migration created. Refused while a route names it."""
+    from vecferry.cli.actions import answering
+
+    return answering.discard(place.ledger, migration)

@@ -1,0 +1,127 @@
+"""Commands that only look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vecferry.cli import completion
+from vecferry.cli.grouping import command
+from vecferry.cli.options import (
+    SOURCE,
+    Choices,
+    LedgerPlace,
+    Reading,
+    SourceSecrets,
+    Stores,
+    TargetSecrets,
+    given,
+)
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+
+__all__ = ["inventory", "list_migrations", "plan", "route", "status", "stores", "verify"]
+
+PANEL = "Look"
+
+
+@command(PANEL, "vecferry stores", "vecferry stores --markdown", "vecferry stores --json")
+def stores(
+    screen: Screen,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table, as the README shows it.")] = False,
+) -> Result:
+    """List every store: its URLs, what it can hold, and which extra brings its driver."""
+    from vecferry.cli.actions import looking
+
+    return looking.stores(markdown=markdown)
+
+
+@command(
+    PANEL, "vecferry inventory numpy:///data/vectors.npy", "vecferry inventory qdrant://localhost:6334/docs --json"
+)
+def inventory(
+    screen: Screen, source: Annotated[str, SOURCE], reading: Reading, source_secrets: SourceSecrets
+) -> Result:
+    """Show what a collection is: schema, exact count, and what all its records hold."""
+    from vecferry.cli.actions import looking
+
+    return looking.inventory(screen, given(reading, source_secrets) | {"source": source})
+
+
+@command(
+    PANEL,
+    "vecferry plan --source numpy:///data/vectors.npy --target qdrant+edge:///srv/qdrant/docs --metric cosine",
+    "vecferry plan --config migration.yaml --json",
+)
+def plan(
+    screen: Screen,
+    stores: Stores,
+    choices: Choices,
+    reading: Reading,
+    source_secrets: SourceSecrets,
+    target_secrets: TargetSecrets,
+) -> Result:
+    """Show what would happen to every feature of a collection. Moves nothing; exit 4 when it would be refused."""
+    from vecferry.cli.actions import looking
+
+    return looking.plan(screen, given(stores, choices, reading, source_secrets, target_secrets))
+
+
+@command(
+    PANEL,
+    "vecferry verify --source numpy:///data/vectors.npy --target qdrant+edge:///srv/qdrant/docs",
+    "vecferry verify --config migration.yaml --json",
+)
+def verify(
+    screen: Screen,
+    stores: Stores,
+    choices: Choices,
+    reading: Reading,
+    source_secrets: SourceSecrets,
+    target_secrets: TargetSecrets,
+) -> Result:
+    """Compare every record of two stores. Writes nothing; exit 1 when they differ."""
+    from vecferry.cli.actions import looking
+
+    return looking.verify(screen, given(stores, choices, reading, source_secrets, target_secrets))
+
+
+@command(PANEL, "vecferry list", "vecferry list --live --json", name="list")
+def list_migrations(
+    screen: Screen,
+    place: LedgerPlace,
+    live: Annotated[bool, typer.Option("--live", help="Only those that have not ended.")] = False,
+) -> Result:
+    """List the migrations of the ledger, the newest first."""
+    from vecferry.cli.actions import ledgered
+
+    return ledgered.list_migrations(place.ledger, live=live)
+
+
+@command(PANEL, "vecferry status", "vecferry status docs-20261121-7f3a --detailed")
+def status(
+    screen: Screen,
+    place: LedgerPlace,
+    migration: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="A migration; else the newest.", autocompletion=completion.migrations),
+    ] = None,
+    detailed: Annotated[bool, typer.Option("--detailed", help="With every slice and the audit trail.")] = False,
+) -> Result:
+    """Show a migration as it stands, and what can be done now."""
+    from vecferry.cli.actions import ledgered
+
+    return ledgered.status(screen, place.ledger, migration, detailed=detailed)
+
+
+@command(PANEL, "vecferry route docs", "vecferry route docs --json")
+def route(
+    screen: Screen,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The logical name.", autocompletion=completion.routes)],
+    place: LedgerPlace,
+) -> Result:
+    """Say which collection serves a logical name now: applications ask this."""
+    from vecferry.cli.actions import ledgered
+
+    return ledgered.route(place.ledger, name)

@@ -1,0 +1,185 @@
+"""The options, in groups that commands share. `None` means: not given, the migration file or the default decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vecferry.cli import completion
+from vecferry.model import Metric
+
+__all__ = [
+    "MIGRATION",
+    "SOURCE",
+    "TARGET",
+    "Choices",
+    "Common",
+    "Cutover",
+    "LedgerPlace",
+    "Reading",
+    "SourceSecrets",
+    "Stores",
+    "TargetSecrets",
+    "given",
+]
+
+SOURCE = typer.Argument(
+    metavar="URL", help="The collection, for example numpy:///data/vectors.npy", autocompletion=completion.urls
+)
+TARGET = typer.Argument(
+    metavar="URL", help="The collection or file to create; it must not exist", autocompletion=completion.urls
+)
+MIGRATION = typer.Argument(
+    metavar="ID", help="A migration's id, or the start of it", autocompletion=completion.migrations
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command takes."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPlace:
+    """Which ledger."""
+
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="The ledger (default: VECFERRY_LEDGER, else ~/.vecferry/ledger.db).",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Source, target, and the file that may name them."""
+
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The old store's collection.", autocompletion=completion.urls),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The new store's collection; it must not exist.", autocompletion=completion.urls
+        ),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A migration file (YAML); options go before what it says."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSecrets:
+    """What opens the source, by the names of environment variables."""
+
+    source_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the source's API key.")
+    ] = None
+    source_token_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the source's bearer token.")
+    ] = None
+    source_basic_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the source's user:password.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSecrets:
+    """What opens the target, by the names of environment variables."""
+
+    target_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the target's API key.")
+    ] = None
+    target_token_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the target's bearer token.")
+    ] = None
+    target_basic_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the target's user:password.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Wishes for the mapping."""
+
+    document_field: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Payload key that holds a document, on either side (default: text)."),
+    ] = None
+    id_field: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Payload key for original ids that the target cannot hold.")
+    ] = None
+    side_field: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Payload key for values that the target cannot hold.")
+    ] = None
+    metric: Annotated[
+        Metric | None, typer.Option(help="The metric, where the source does not say, or another one for the target.")
+    ] = None
+    consent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Agree to one loss, by its name in the plan. May be repeated."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much at once, how fast, how long."""
+
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only the first N records: a trial, never switched.")
+    ] = None
+    slice_rows: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Records in a slice, the unit of resuming (default: 100000).")
+    ] = None
+    batch_rows: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Records in memory at once, for each worker (default: 1000).")
+    ] = None
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Slices at a time (default: 2).")] = None
+    max_rows_per_s: Annotated[
+        float | None, typer.Option(metavar="R", help="Read no faster than this, to spare a production source.")
+    ] = None
+    retry_budget_s: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0, help="Try a failing call again for so many seconds (default: 120)."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    """What is kept, and how the route switches."""
+
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the Parquet archive goes (default: ~/.vecferry/archives/ID)."),
+    ] = None
+    route: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name that applications ask for (default: the source collection's)."),
+    ] = None
+    no_backup: Annotated[
+        bool, typer.Option("--no-backup", help="Do not copy a source made of files before the start.")
+    ] = False
+    approve: Annotated[
+        str | None,
+        typer.Option(metavar="ask|auto", help="Who says yes to the switch: a person, or this option (default: ask)."),
+    ] = None
+    approve_timeout_s: Annotated[
+        float | None, typer.Option(metavar="S", help="Wait so long for the answer (default: 86400).")
+    ] = None
+
+
+def given(*groups: Any) -> dict[str, Any]:
+    """The options of these groups that were given, by name. A flag that is off was not."""
+    found = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
+    return {name: value for name, value in found.items() if value not in (None, False, [], ())}
