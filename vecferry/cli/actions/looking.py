@@ -69,10 +69,8 @@ def plan(screen: Screen, options: Options) -> Result:
     pages: list[Sheet | str] = [decisions_sheet(document["source"], document["target"], mapping.decisions)]
     if mapping.not_moved:
         pages.append(not_moved_sheet(mapping.not_moved))
-    pages.append(
-        f"{profile.rows:,} records in {len(found.inventory.slices)} slices; "
-        f"the archive takes at most {size_bytes / 1e6:,.1f} MB"
-    )
+    slices = "1 slice" if document["slices"] == 1 else f"{document['slices']:,} slices"
+    pages.append(f"{profile.rows:,} records in {slices}; the archive takes at most {size_bytes / 1e6:,.1f} MB")
     return Result(document, tuple(pages), _refusal(found))
 
 

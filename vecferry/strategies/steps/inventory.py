@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from vecferry import plain
@@ -10,6 +11,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.errors import DataError, LossRefused, TargetNotEmpty
 from vecferry.mapping import Mapping, Profile
 from vecferry.mapping import decide as decide_mapping
+from vecferry.model import CollectionSchema
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import progress, space
@@ -39,7 +41,7 @@ def decide(ref: Ref) -> None:
     if work.migration.planned_at is not None:
         return
     found = plain.from_plain(Inventory, work.fact("inventory"))
-    capabilities = work.source().capabilities(), _target_capabilities(work)
+    capabilities = work.source().capabilities(), _target_capabilities(work, found.schema)
     mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config))
     refuse(mapping, found.profile)
     if work.loads:
@@ -52,8 +54,11 @@ def decide(ref: Ref) -> None:
     work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
 
 
-def _target_capabilities(work: Work) -> Capabilities:
-    return work.target().capabilities() if work.loads else as_store.CAPABILITIES
+def _target_capabilities(work: Work, schema: CollectionSchema) -> Capabilities:
+    if work.loads:
+        return work.target().capabilities()
+    # An archive keeps a metric where the source says one, and needs none.
+    return replace(as_store.CAPABILITIES, stores_metric=all(field.metric for field in schema.vectors))
 
 
 def refuse(mapping: Mapping, profile: Profile) -> None:
