@@ -12,7 +12,7 @@ from tests.archive.support import TYPES, commit, filled, rows, same_bits
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.archive import Archive
-from vecferry.archive.index import IdIndex, IdSet
+from vecferry.archive.index import IdIndex
 from vecferry.model import IDS_ONLY, IdKind, Part, RecordId
 
 # Few distinct bytes at both ends, so that whole hashes and their first halves collide.
@@ -25,24 +25,10 @@ def array_of(hashes: list[bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.uin
     return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, 16)
 
 
-@given(st.lists(st.lists(HASH, max_size=6), max_size=6))
-def test_a_set_of_ids_tells_repeats_as_a_python_set_does(calls: list[list[bytes]]) -> None:
-    """Repeats within a call and across calls are found, also where two ids share half of their hash."""
-    found, known = IdSet(), set[bytes]()
-    for hashes in calls:
-        wanted, before = [], set(known)
-        for row, item in enumerate(hashes):
-            if item in known:
-                wanted.append(row)
-            known.add(item)
-        assert found.absent(array_of(hashes)) == [row for row, item in enumerate(hashes) if item not in before]
-        assert found.add(array_of(hashes)) == wanted
-
-
 @given(st.lists(st.lists(HASH, max_size=4), max_size=4), st.lists(HASH, max_size=6))
 def test_an_index_finds_what_a_dictionary_finds(parts: list[list[bytes]], wanted: list[bytes]) -> None:
     """Each id is found at the first place that it has, and an absent one nowhere."""
-    index = IdIndex.build((number, [array_of(part)]) for number, part in enumerate(parts))
+    index = IdIndex((number, [array_of(part)]) for number, part in enumerate(parts))
     places: dict[bytes, tuple[int, int]] = {}
     for number, part in enumerate(parts):
         for row, item in enumerate(part):

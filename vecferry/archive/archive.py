@@ -191,7 +191,7 @@ class Archive:
         with self._index_lock:
             if self._index is None or self._index[0] != current.generation:
                 numbers = [part.rows.number for part in current.parts]
-                self._index = (current.generation, IdIndex.build((number, self._ids(number)) for number in numbers))
+                self._index = (current.generation, IdIndex((number, self._ids(number)) for number in numbers))
             return self._index[1]
 
     def _ids(self, number: int) -> Iterator[Hashes]:

@@ -13,19 +13,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecferry import batch as columns
 from vecferry import hashing, sealing
 from vecferry.archive import layout
-from vecferry.archive.index import IdSet
 from vecferry.archive.manifest import Manifest
+from vecferry.idtable import IdSet
 from vecferry.model import Digest, Receipt, VectorField, VectorKind
 
 __all__ = ["Damage", "DamageKind", "Verification", "Verifier"]
 
 _MOST_PER_FILE = 10
+
+Mask = npt.NDArray[np.bool_]
 
 
 class DamageKind(StrEnum):
@@ -233,10 +236,11 @@ class Verifier:
 
     def _check_records(self, path: str, batch: pa.RecordBatch) -> None:
         same = (sealing.hash_parts(batch) == columns.stored_hashes(batch)).all(axis=1)
-        self._name(DamageKind.RECORD, path, batch, np.flatnonzero(~same).tolist(), "is not what was written")
+        self._name(DamageKind.RECORD, path, batch, ~same, "is not what was written")
 
-    def _name(self, kind: DamageKind, path: str, batch: pa.RecordBatch, rows: list[int], what: str) -> None:
-        """Damages of the first rows by id, and one for how many more there are in this batch."""
+    def _name(self, kind: DamageKind, path: str, batch: pa.RecordBatch, bad: Mask, what: str) -> None:
+        """Damages of the first rows where `bad`, `(n,) bool`, by id, and one for how many more there are."""
+        rows = np.flatnonzero(bad).tolist()
         for row in rows[:_MOST_PER_FILE]:
             name = str(columns.record_ids(batch.slice(row, 1))[0])
             self._found(kind, path, f"the record {name} {what}", name)

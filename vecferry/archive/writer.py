@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,9 +15,9 @@ from vecferry import hashing, sealing
 from vecferry.archive import layout
 from vecferry.archive.grouping import row_groups
 from vecferry.archive.hash_rows import HASHES_SCHEMA, TARGET_ID_KIND, HashRows
-from vecferry.archive.index import IdSet
 from vecferry.archive.storage import Sink, Storage
 from vecferry.errors import BadRecord
+from vecferry.idtable import IdSet
 from vecferry.model import Digest, IdKind, Receipt, VectorKind
 
 __all__ = ["write_hashes", "write_part"]
@@ -62,8 +63,8 @@ class _Facts:
         """Count a sealed batch. Raises BadRecord for an id that was there before."""
         hashes = sealing.hash_ids(batch)
         repeated = self._ids.add(hashes)
-        if repeated:
-            name = columns.record_ids(batch.slice(repeated[0], 1))[0]
+        if repeated.any():
+            name = columns.record_ids(batch.slice(int(np.argmax(repeated)), 1))[0]
             raise BadRecord(
                 f"the id {name} comes twice among the records of {path}",
                 advice="ids are unique in a collection: correct the source, or see its store's options for ids",

@@ -2,123 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import sealing
+from vecferry.idtable import IdSet, IdTable
 
 __all__ = ["MAX_EXAMPLES", "Duplicates"]
 
 MAX_EXAMPLES = 5
-_RUN_ROWS = 1 << 16
 _NAMED_ROWS = 1 << 20
-
-Words = npt.NDArray[np.uint64]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Distinct id hashes, sorted by their first half; `names` in the same order while the run is small."""
-
-    high: Words
-    low: Words
-    names: pa.StringArray | None
-
-    def __len__(self) -> int:
-        return len(self.high)
-
-    def contains(self, other: _Run) -> Mask:
-        """Which rows of the other run stand in this one."""
-        first = np.searchsorted(self.high, other.high, side="left")
-        last = np.searchsorted(self.high, other.high, side="right")
-        found = np.zeros(len(other), dtype=np.bool_)
-        # Almost always at most one candidate; the loop ends after the longest run of equal first halves.
-        for step in range(int((last - first).max(initial=0))):
-            at = first + step
-            inside = at < last
-            found[inside] |= self.low[at[inside]] == other.low[inside]
-        return found
-
-    def keep(self, mask: Mask) -> _Run:
-        """The rows where the mask is true."""
-        names = None if self.names is None else self.names.filter(pa.array(mask))
-        return _Run(self.high[mask], self.low[mask], names)
-
-
-def _sorted(high: Words, low: Words, names: pa.StringArray | None) -> _Run:
-    order = np.lexsort((low, high))
-    return _Run(high[order], low[order], None if names is None else names.take(pa.array(order)))
-
-
-def _merged(left: _Run, right: _Run) -> _Run:
-    named = left.names is not None and right.names is not None and len(left) + len(right) <= _NAMED_ROWS
-    names = pa.concat_arrays([left.names, right.names]) if named else None
-    return _sorted(np.concatenate([left.high, right.high]), np.concatenate([left.low, right.low]), names)
 
 
 class Duplicates:
     """Counts records whose id was seen before, and names some.
 
-    Hashes live in sorted runs of growing size, all distinct; a new run is looked up in each and what it
-    repeats is counted and left out. The ids' texts are kept only for the latest records.
+    The ids' texts are kept only of the first million records, for naming what `merge` finds.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.examples: list[str] = []
-        self._waiting: list[_Run] = []
-        self._runs: list[_Run] = []
+        self._seen = IdSet()
+        self._named: list[pa.RecordBatch] = []
 
     def observe(self, batch: pa.RecordBatch) -> None:
         """Take the ids of one batch."""
-        halves = np.ascontiguousarray(sealing.hash_ids(batch)).view(np.uint64).reshape(-1, 2)
-        self._waiting.append(_Run(halves[:, 0], halves[:, 1], columns.id_texts(batch)))
-        if sum(map(len, self._waiting)) >= _RUN_ROWS:
-            self.settle()
-
-    def settle(self) -> None:
-        """Count what waits."""
-        if not self._waiting:
-            return
-        high, low = (np.concatenate([getattr(run, half) for run in self._waiting]) for half in ("high", "low"))
-        run = _sorted(high, low, pa.concat_arrays([run.names for run in self._waiting]))
-        self._waiting = []
-        repeated = np.zeros(len(run), dtype=np.bool_)
-        repeated[1:] = (run.high[1:] == run.high[:-1]) & (run.low[1:] == run.low[:-1])
-        self._count(run, repeated)
-        self._add(run.keep(~repeated))
+        repeated = self._seen.add(sealing.hash_ids(batch))
+        self.count += int(repeated.sum())
+        self._name(_texts(batch, repeated))
+        if sum(known.num_rows for known in self._named) < _NAMED_ROWS:
+            self._named.append(columns.ids_of(batch))
 
     def merge(self, other: Duplicates) -> None:
         """Take everything that another one saw; it must not be used afterwards."""
-        self.settle()
-        other.settle()
-        self.count += other.count
+        known = self._seen.merge(other._seen)
+        self.count += other.count + len(known)
         self.examples = (self.examples + other.examples)[:MAX_EXAMPLES]
-        for run in other._runs:
-            self._add(run)
+        if len(known) and len(self.examples) < MAX_EXAMPLES:
+            self._name(other._names_of(known))
 
-    def _add(self, run: _Run) -> None:
-        for known in self._runs:
-            repeated = known.contains(run)
-            if repeated.any():
-                self._count(run, repeated)
-                run = run.keep(~repeated)
-        self._runs.append(run)
-        while len(self._runs) > 1 and 2 * len(self._runs[-1]) >= len(self._runs[-2]):
-            last = self._runs.pop()
-            self._runs.append(_merged(self._runs.pop(), last))
+    def _name(self, names: list[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self.examples]
+        self.examples = (self.examples + new)[:MAX_EXAMPLES]
 
-    def _count(self, run: _Run, repeated: Mask) -> None:
-        self.count += int(repeated.sum())
-        rows = np.flatnonzero(repeated)[: MAX_EXAMPLES - len(self.examples)]
-        for row in rows.tolist():
-            name = f"the id of hash {run.high[row]:016x}{run.low[row]:016x}"
-            if run.names is not None:
-                name = repr(run.names[row].as_py())
-            if name not in self.examples:
-                self.examples.append(name)
+    def _names_of(self, hashes: npt.NDArray[np.uint8]) -> list[str]:
+        """What some of these ids are called; their hashes where no text was kept."""
+        table = IdTable([hashes])
+        known = [text for batch in self._named for text in _texts(batch, ~table.absent(sealing.hash_ids(batch)))]
+        return known or [f"the id of hash {row.tobytes().hex()}" for row in hashes[:MAX_EXAMPLES]]
+
+
+def _texts(batch: pa.RecordBatch, mask: npt.NDArray[np.bool_]) -> list[str]:
+    """Some of the ids where the mask is true, as people write them."""
+    rows = np.flatnonzero(mask)[:MAX_EXAMPLES]
+    return [repr(text) for text in columns.id_texts(batch).take(pa.array(rows)).to_pylist()] if len(rows) else []

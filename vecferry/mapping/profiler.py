@@ -74,7 +74,6 @@ class Profiler:
 
     def profile(self) -> Profile:
         """What was seen so far."""
-        self._duplicates.settle()
         return Profile(
             rows=self._rows,
             id_kinds=dict(self._kinds),
