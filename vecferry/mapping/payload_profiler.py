@@ -200,10 +200,11 @@ class PayloadProfiler:
         self._one_pass_rows += found.inexact_one_pass_rows
         self._two_passes_rows += found.inexact_two_passes_rows
         self._more_keys |= found.more_keys
-        for name, counts in found.keys.items():
+        # Not those of the profile, whose names are made fit to be shown.
+        for name, counts in other._keys.items():
             key = self._key(name)
             if key is not None:
-                key.merge(counts)
+                key.merge(counts.profile())
 
     def profile(self) -> PayloadProfile:
         """What was seen so far. A key with lone surrogates is shown with them escaped."""
