@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -131,4 +132,6 @@ def advised(body: Callable[P, T]) -> Callable[P, T | State[Any]]:
             get_run_logger().error(message)
             return Failed(message=message, data=error)
 
+    # Prefect reads the parameters' types here, where it cannot see the names of the body's module.
+    run.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
     return run
