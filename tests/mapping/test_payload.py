@@ -106,6 +106,14 @@ def test_a_key_like_our_side_field_that_comes_later_is_put_aside_itself():
     assert mapping.backward(mapping.forward(later)).equals(later)
 
 
+def test_our_key_beside_one_with_a_lone_surrogate_is_put_aside_too():
+    """Such a payload is written as pairs, where keys look otherwise."""
+    for target in (CHROMA, QDRANT, FILES):
+        mapping = mapping_for(SCHEMA, batch_of({"a": 1}), target)
+        later = batch_of({"vecferry_payload": '{"a":1}', "\ud800": 1})
+        assert mapping.backward(mapping.forward(later)).equals(later)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"b": 1}', '{"a":1}', "7", '{"$vecferry":["bytes","%"]}', 7])
 def test_what_an_application_wrote_under_our_key_stays_its_own(text):
     """Only canonical text of keys that the record does not have otherwise is taken apart."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from vecferry import address, batch, failpoints
-from vecferry.config import make_config
+from vecferry.archive import Archive
+from vecferry.config import MigrationConfig, make_config
+from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Migration, Route
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
 from vecferry.operations import migrations, routes
@@ -21,6 +26,7 @@ from vecferry.stores import registry
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
 from vecferry.testing.rows import Row, rows_of
+from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.scan import Changes
 
 
@@ -89,16 +95,25 @@ class Harness:
         self.forms.append(form)
         return self.answer
 
-    def start(self, source: str, target: str, strategy: str = "blue-green", **options: Any) -> Ref:
+    def config(self, source: Any, target: Any, **options: Any) -> MigrationConfig:
+        """A configuration with defaults for tests."""
+        return make_config({"source": source, "target": target, "approve": "auto", "retry_budget_s": 0, **options})
+
+    def records(self, url: str) -> dict[tuple[IdKind, str], Row]:
+        """Records by typed id, in original terms."""
+        with in_original_terms(registry.open_source(address.parse(url))) as source:
+            found = [item for part in source.slices(1) for item in source.read(part)]
+        return {(record_id.kind, record_id.text): row for record_id, row in rows_of(found).items()}
+
+    def start(self, source: Any, target: Any, strategy: str = "blue-green", **options: Any) -> Ref:
         """Register a migration; the archive and the approval have defaults for tests."""
-        settings = {"approve": "auto", "retry_budget_s": 0, **options}
-        return migrations.start(self.ledger, make_config({"source": source, "target": target, **settings}), strategy)
+        return migrations.start(self.ledger, self.config(source, target, **options), strategy)
 
     def run(self, ref: Ref) -> Verdict | None:
         """Run or resume it."""
         return migrations.run(self.runner, ref)
 
-    def migrate(self, source: str, target: str, strategy: str = "blue-green", **options: Any) -> Ref:
+    def migrate(self, source: Any, target: Any, strategy: str = "blue-green", **options: Any) -> Ref:
         """Start and run."""
         ref = self.start(source, target, strategy, **options)
         self.run(ref)
@@ -124,6 +139,10 @@ class Harness:
         """The same for a rollback."""
         return self._in_process(_roll_back_armed, ref, points)
 
+    def run_with_small_files(self, ref: Ref, largest_bytes: int) -> int:
+        """Run in a process whose files may not grow beyond this, as on a full disk; its exit code."""
+        return self._in_process(_run_with_small_files, ref, str(largest_bytes))
+
     def _in_process(self, function: Callable[[str, str, Ref, str], None], ref: Ref, points: str) -> int:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.support.migrating", "qdrant_edge"])
@@ -139,6 +158,27 @@ def _run_armed(folder: str, home: str, ref: Ref, points: str) -> None:
     os.environ["VECFERRY_HOME"] = home
     failpoints.arm(points)
     Harness(Path(folder)).run(ref)
+
+
+def _run_with_small_files(folder: str, home: str, ref: Ref, largest_bytes: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    harness = Harness(Path(folder))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    write_part = Archive.write_part
+
+    def on_a_full_disk(*args: Any, **kwargs: Any) -> Any:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_bytes), limit[1]))
+        try:
+            return write_part(*args, **kwargs)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    Archive.write_part = on_a_full_disk  # type: ignore[method-assign]
+    try:
+        harness.run(ref)
+    except VecferryError as error:
+        sys.exit(error.exit_code)
 
 
 def _roll_back_armed(folder: str, home: str, ref: Ref, points: str) -> None:
