@@ -124,12 +124,15 @@ def _switches(migration: Migration) -> bool:
 
 
 def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
-    """Those of the state, without a switch where there is none to come, and without a second yes."""
+    """Those of the state, less what makes no sense for this migration: a switch of a trial, a second yes."""
+    unwanted = set()
+    if migration.state is State.READY:
+        question = ledger.approval(migration.id)
+        if not _switches(migration):
+            unwanted = {"approve", "resume"} | ({"abort"} if migration.strategy == "export" else set())
+        elif question is not None and question.answer is Answer.APPROVED:
+            unwanted = {"approve"}
+    elif ledger.fact(migration.id, "discarded") is not None:
+        unwanted = {"discard"}
     found = states.next_commands(migration.state, migration.id)
-    if migration.state is not State.READY:
-        return found
-    unwanted = ["approve"] if _switches(migration) else ["approve", "resume"]
-    question = ledger.approval(migration.id)
-    if _switches(migration) and (question is None or question.answer is not Answer.APPROVED):
-        return found
     return tuple(command for command in found if command.split()[1] not in unwanted)

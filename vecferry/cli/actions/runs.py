@@ -11,7 +11,7 @@ from vecferry import plain
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.errors import Stopped, VecferryError
-from vecferry.ledger import Ledger
+from vecferry.ledger import Ledger, State
 from vecferry.model import Level, LevelState, Verdict, VerdictState
 from vecferry.operations import migrations
 from vecferry.operations.report import report, write_report
@@ -39,13 +39,21 @@ def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunne
 
 
 def runner(screen: Screen) -> LocalRunner:
-    """The runner of the command line: tables to stderr, but for the verdict, which is the result's; questions to it."""
+    """The runner of the command line: tables to stderr, questions to the terminal.
+
+    The verdict belongs to the result; it is shown before only to whoever is asked.
+    """
+    verdicts: list[Sheet] = []
 
     def show(sheet: Sheet) -> None:
-        if sheet.key != "verdict" or screen.can_ask:
+        if sheet.key == "verdict":
+            verdicts.append(sheet)
+        else:
             screen.show(sheet)
 
     def ask(form: ApprovalForm, timeout_s: float) -> bool:
+        for sheet in verdicts if screen.can_ask else []:
+            screen.show(sheet)
         with screen.held():
             return _ask(screen, form, timeout_s)
 
@@ -94,12 +102,14 @@ def _pages(content: dict[str, Any]) -> list[Sheet | str]:
     if content["left_behind"] is not None:
         rows.append(("left behind", _counts(content["left_behind"])))
     rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]
-    rows.append(("archive", migration["archive"]))
+    whole = migration["strategy"] == "export" and migration["state"] == State.READY
+    rows.append(("archive", migration["archive"] + (", whole: every record was read back" if whole else "")))
     if content["report"]:
         rows.append(("report", content["report"]))
     rows += [("next", command) for command in content["next_commands"]]
     summary = Sheet("summary", f"Migration {migration['id']}: {migration['state']}", ("what", "value"), tuple(rows))
-    return [summary] if verdict is None else [verdict_sheet(migration["target_url"], verdict), summary]
+    shown = verdict is not None and migration["state"] not in (State.ROLLED_BACK, State.ABORTED)
+    return [verdict_sheet(migration["target_url"], verdict), summary] if verdict and shown else [summary]
 
 
 def _verdict(content: dict[str, Any]) -> Verdict | None:
