@@ -95,7 +95,8 @@ def _bits(values: Numbers) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def unit(values: Numbers) -> Numbers:
-    """Rows of `(n, dim)` divided by their Euclidean norm, in double precision."""
+    """Rows of `(n, dim)` divided by their Euclidean norm, in double precision; rows of zeros stay."""
     wide = values.astype(np.float64)
-    scaled: Numbers = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    scaled: Numbers = np.divide(wide, norms, out=wide, where=norms > 0)
     return scaled

@@ -31,6 +31,8 @@ GRPC_PORT, REST_PORT = 6334, 6333
 _IDENTITY = {"accept-encoding": "identity"}
 _NO_GRPC_HERE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "UNKNOWN"})
 _PROBE_TIMEOUT_S = 5.0
+# gRPC's own back-off grows to two minutes, in which a server that is back looks as if it were away.
+_CHANNEL_OPTIONS = CHANNEL_OPTIONS | {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 5000}
 
 
 class Wire(StrEnum):
@@ -128,7 +130,7 @@ class Connection:
     def channel(self) -> grpc.Channel:
         """A gRPC channel of our own for messages as bytes."""
         with self._lock:
-            place, options = f"{self.endpoint.host}:{self.endpoint.grpc_port}", list(CHANNEL_OPTIONS.items())
+            place, options = f"{self.endpoint.host}:{self.endpoint.grpc_port}", list(_CHANNEL_OPTIONS.items())
             if self.endpoint.tls:
                 channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(), options)
             else:
@@ -164,7 +166,7 @@ class Connection:
                 https=self.endpoint.tls,
                 api_key=self.endpoint.key,
                 timeout=max(1, round(self.endpoint.timeout_s)),
-                grpc_options=dict(CHANNEL_OPTIONS),
+                grpc_options=dict(_CHANNEL_OPTIONS),
                 check_compatibility=False,
                 metadata=dict(_IDENTITY),
             )
@@ -176,9 +178,7 @@ class Connection:
         timeout_s = min(_PROBE_TIMEOUT_S, self.endpoint.timeout_s)
         try:
             stub: Any = official.QdrantStub  # made by the compiler of the protos, without types
-            stub(self.channel).HealthCheck(
-                official.HealthCheckRequest(), timeout=timeout_s, metadata=self.metadata
-            )
+            stub(self.channel).HealthCheck(official.HealthCheckRequest(), timeout=timeout_s, metadata=self.metadata)
         except grpc.RpcError as error:
             if error.code().name in _NO_GRPC_HERE:
                 return f"gRPC on port {self.endpoint.grpc_port}: {error.details()}"

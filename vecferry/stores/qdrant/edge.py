@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 _PAGE_ROWS = 1000
 _FETCH_IDS = 1000
 # Up to here the borders of slices come from all ids; beyond, from a random sample.
-_COUNTED_IDS = 50_000
+_COUNTED_IDS = 20_000
 _SAMPLED_IDS = 10_000
 
 

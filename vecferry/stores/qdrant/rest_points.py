@@ -47,7 +47,8 @@ class RestPoints:
         while following is not None and wanted.holds(following):
             body = {"offset": plain_id(following), "limit": rows, **_selectors(parts)}
             result = self._ask("POST", "/scroll", body)
-            following = None if result["next_page_offset"] is None else driver_id(result["next_page_offset"])
+            offset = result.get("next_page_offset")
+            following = None if offset is None else driver_id(offset)
             batch = wanted.part_of(self._batch(result["points"], fields, parts))
             if batch.num_rows:
                 yield batch
