@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from vecferry.strategies.sheets import Sheet
+from vecferry.transfer import halt
 
 __all__ = ["ApprovalForm", "LocalRunner", "Ref", "Runner"]
 
@@ -65,12 +66,16 @@ class LocalRunner:
         return step(ref, *args, **kwargs)
 
     def map(self, step: Callable[[Ref, int], T], ref: Ref, numbers: Sequence[int], workers: int) -> list[T]:
-        """Call the step for each number in a pool of threads."""
+        """Call the step for each number in a pool of threads; when one fails the others stop at their next batch."""
         with ThreadPoolExecutor(workers, thread_name_prefix=getattr(step, "__name__", "slice")) as pool:
             futures = [pool.submit(step, ref, number) for number in numbers]
             try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in filter(done.__contains__, futures):
+                    future.result()
                 return [future.result() for future in futures]
             except BaseException:
+                halt.halt(ref.token)
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 

@@ -15,10 +15,10 @@ from vecferry.contract import Reader, Source, Target
 from vecferry.ledger import Ledger, Migration, Route, SliceRow, State, migration_resource
 from vecferry.model import CollectionSchema, JsonObject, Receipt
 from vecferry.strategies.runner import Ref
-from vecferry.transfer import handles, pace, progress
+from vecferry.transfer import halt, handles, pace, progress
 from vecferry.transfer.backup import backup_folder
-from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.export import Limits
+from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.plan import Plan
 
 __all__ = ["Work", "open_work"]
@@ -129,12 +129,13 @@ class Work:
             config.batch_rows,
             config.retry_budget_s,
             pace.pace_of(name, config.max_rows_per_s),
-            self.check_lease,
+            self.check,
             functools.partial(progress.advance, name, phase),
         )
 
-    def check_lease(self) -> None:
-        """Raise LeaseLost when another run has taken over."""
+    def check(self) -> None:
+        """Raise Stopped when this run was halted, LeaseLost when another one has taken over."""
+        halt.check(self.ref.token)
         self.ledger.check(self.ref.token, migration_resource(self.ref.migration))
 
     def resources(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from vecferry.ledger import State
 from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import progress, retry
+from vecferry.transfer import halt, progress, retry
 from vecferry.validation.compare import Comparison, compare_rows, total
 from vecferry.validation.ids import compare_counts, unexpected_ids
 from vecferry.validation.report import judge
@@ -59,6 +59,7 @@ class _Comparer:
             progress.advance(self._work.ref.migration, "validate", sealed.num_rows)
 
     def _compare(self, sealed: pa.RecordBatch) -> HashRows:
+        halt.check(self._work.ref.token)
         sealed = self._mapping.travelling(sealed)
         expected = self._mapping.expected(columns.drop_hashes(sealed))
         ids = columns.ids_of(expected)
