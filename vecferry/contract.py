@@ -117,6 +117,10 @@ class Target(Source):
     def exists(self) -> bool:
         """Whether the collection (or file) is there."""
 
+    def mark(self) -> JsonObject | None:
+        """What `create` stored with the collection, also while its load is not finished. Absent: NotFound."""
+        return self.describe().mark
+
     @abstractmethod
     def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
         """Create the collection with `schema` (dimension and metric known) and store `mark` with it.

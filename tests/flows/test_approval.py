@@ -19,6 +19,9 @@ from tests.flows.helpers import Stores, eventually
 from vecferry.ledger import Ledger, State
 from vecferry.operations import migrations
 
+LIMIT_S = 40.0
+"""So that a person who made a mistake does not keep the flow waiting for a day."""
+
 pytestmark = pytest.mark.xdist_group("prefect")
 
 
@@ -85,7 +88,7 @@ def test_the_switch_waits_for_a_decision(ledger: Ledger, stores: Stores) -> None
         assert answer(client, run, {"decision": "approve"}) == 201
 
     with meanwhile(person):
-        state = blue_green(stores.source, stores.target, return_state=True)
+        state = blue_green(stores.source, stores.target, approve_timeout_s=LIMIT_S, return_state=True)
     assert state.is_completed(), state.message
     assert state.result()["serves"] == stores.target
 
@@ -97,7 +100,7 @@ def test_a_declined_switch_leaves_the_route(ledger: Ledger, stores: Stores) -> N
         answer(client, paused_run(client), {"decision": "reject"})
 
     with meanwhile(person):
-        state = blue_green(stores.source, stores.target, route="docs", return_state=True)
+        state = blue_green(stores.source, stores.target, approve_timeout_s=LIMIT_S, route="docs", return_state=True)
     assert state.is_failed()
     assert "was declined" in state.message
     assert [one.state for one in ledger.migrations()] == [State.READY]
@@ -112,7 +115,7 @@ def test_the_command_line_can_answer_a_paused_flow(ledger: Ledger, stores: Store
         migrations.approve(ledger, ledger.migrations()[0].id, yes=True, by="the person on call")
 
     with meanwhile(person):
-        state = blue_green(stores.source, stores.target, return_state=True)
+        state = blue_green(stores.source, stores.target, approve_timeout_s=LIMIT_S, return_state=True)
     assert state.is_completed(), state.message
     approval = ledger.approval(state.result()["migration"])
     assert approval is not None

@@ -21,7 +21,7 @@ from vecferry.mapping.profile import Profile
 from vecferry.mapping.rules import Rules, free_name
 from vecferry.mapping.vector_decisions import decide_vectors
 from vecferry.mapping.vectors import Tolerance, VectorCodec
-from vecferry.model import CollectionSchema, Decision, Feature, IdKind, JsonObject, Outcome
+from vecferry.model import CollectionSchema, Decision, Feature, IdKind, JsonObject, Metric, Outcome, VectorKind
 
 __all__ = ["Mapping", "decide"]
 
@@ -182,6 +182,7 @@ def decide(
     rules: Rules,
 ) -> Mapping:
     """What happens to every feature of the source on its way to the target."""
+    schema = _with_metric(schema, rules.metric)
     taken = frozenset(profile.payload.keys)
     ids, of_ids = decide_ids(schema, profile, target_capabilities, rules, taken)
     document, of_document = decide_document(schema, profile, target_capabilities, rules, taken)
@@ -206,3 +207,12 @@ def decide(
         schema.features,
         rules.consent | named,
     )
+
+
+def _with_metric(schema: CollectionSchema, metric: Metric | None) -> CollectionSchema:
+    """A source that records no metric has the one that somebody named, also on the way back."""
+    dense = (
+        field if field.kind is VectorKind.SPARSE else replace(field, metric=field.metric or metric)
+        for field in schema.vectors
+    )
+    return replace(schema, vectors=tuple(dense))

@@ -47,7 +47,7 @@ def discard(ledger: Ledger, migration_id: str) -> str:
         target = handles.target(work.config.target.address())
         if not target.exists():
             raise NotFound(f"{migration.target_url} is not there (any more)")
-        mark = (target.describe().mark or {}).get("migration")
+        mark = (target.mark() or {}).get("migration")
         if mark != migration.id:
             raise UnsafeRoute(f"{migration.target_url} bears the mark of {mark or 'nobody'}; it is not dropped")
         target.drop()

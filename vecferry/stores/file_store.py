@@ -249,6 +249,10 @@ class FileStore(Target):
 
     # Writing
 
+    def mark(self) -> JsonObject | None:
+        mark = self._mark()
+        return None if mark is None else mark.mark
+
     def exists(self) -> bool:
         return mark_path(self.final).exists() or self._is_occupied() or self._staging.is_half_published()
 

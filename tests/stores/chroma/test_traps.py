@@ -1,4 +1,4 @@
-"""Habits of Chroma that lose or change data in silence, and that its stores must not pass on: in folders and on servers."""
+"""Habits of Chroma that lose or change data in silence, and that its stores must not pass on, folder or server."""
 
 from __future__ import annotations
 
@@ -159,39 +159,12 @@ def test_dropping_leaves_no_lists_behind(place: Place) -> None:
         assert collection.get()["metadatas"] == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("payload", "reason"),
-    [
-        ({"key": [1.0, float("nan")]}, "NaN"),
-        ({"key": float("inf")}, "NaN or infinity"),
-        ({"key": [1, 2.5]}, "different types"),
-        ({"key": [True, 1]}, "different types"),
-        ({"key": []}, "empty list"),
-        ({"key": [["a"]]}, "list, which"),
-        ({"key": {"inner": 1}}, "dict, which"),
-        ({"key": None}, "NoneType, which"),
-        ({"key": -0.0}, "-0.0"),
-        ({"key": [1.5, -0.0]}, "-0.0"),
-        ({"key": 2**63}, "beyond int64"),
-        ({"key": -(2**63) - 1}, "beyond int64"),
-        ({"key": b"bytes"}, "bytes, which"),
-        ({"key": "\ud800"}, "surrogate"),
-        ({"key \ud800": 1}, "surrogate"),
-        ({"": 1}, "empty key"),
-        ({"#key": 1}, "begins with #"),
-        ({"$key": 1}, r"begins with \$"),
-        ({"chroma:document": "text"}, "keeps documents"),
-        ({"chroma:other": "text"}, "stores and hides"),
-        ({"chroma:uri": 7}, "stores and hides"),
-    ],
-)
-def test_what_chroma_would_change_is_refused_before_it_is_written(
-    place: Place, payload: dict[str, Any], reason: str
-) -> None:
-    """A value that Chroma drops, changes or chokes on is an error with id and key, and nothing of the batch is stored."""
+def test_what_chroma_would_change_is_refused_before_it_is_written(place: Place) -> None:
+    """A value that poisons the collection, or is dropped, is an error with id and key, and nothing is stored."""
     with created(place) as target:
-        with pytest.raises(BadRecord, match=rf"record 'bad'.*{reason}"):
-            target.write(records(["good", "bad"], [{"fine": 1}, {"fine": 1, **payload}]))
+        for value in ([1.0, float("nan")], []):
+            with pytest.raises(BadRecord, match="record 'bad': 'key' is"):
+                target.write(records(["good", "bad"], [{"fine": 1}, {"fine": 1, "key": value}]))
         assert target.count() == 0
 
 
@@ -270,7 +243,7 @@ def test_a_schema_that_chroma_cannot_have_is_refused(place: Place, vectors: tupl
 
 
 def test_settings_beside_the_records_are_listed(place: Place) -> None:
-    """Collection metadata and configuration are features, except vecferry's own marks; a foreign mark is none of ours."""
+    """Collection metadata and configuration are features, except vecferry's own; a mark of somebody else is none."""
     with place.client() as client:
         client.create_collection(
             place.name("records"),
@@ -291,18 +264,18 @@ def test_settings_beside_the_records_are_listed(place: Place) -> None:
 
 def test_the_true_metric_is_asked_for_where_two_places_disagree(place: Place) -> None:
     """Metadata that says another metric than the configuration does not decide: a distance of the index does."""
-    spaces = {"l2": Metric.SQUARED_EUCLID, "ip": Metric.DOT, "cosine": Metric.COSINE}
+    told = {("ip", "l2"): Metric.DOT, ("cosine", "ip"): Metric.COSINE, ("l2", "cosine"): Metric.COSINE}
     with place.client() as client:
-        for space in spaces:
+        for space, legacy in told:
             collection = client.create_collection(
-                place.name(space),
+                place.name(f"{space}-{legacy}"),
                 embedding_function=None,
-                metadata={"hnsw:space": "cosine" if space == "l2" else "l2"},
+                metadata={"hnsw:space": legacy},
                 configuration={"hnsw": {"space": space}},
             )
             collection.add(ids=["a", "b"], embeddings=vectors(2))
-    for space, metric in spaces.items():
-        with place.target(space) as target:
+    for (space, legacy), metric in told.items():
+        with place.target(f"{space}-{legacy}") as target:
             assert target.describe().vectors[0].metric is metric
 
 
@@ -348,6 +321,6 @@ def test_rows_deleted_meanwhile_are_not_mistaken_for_others(place: Place) -> Non
         pages = target.read(part, ALL_PARTS, 20)
         found = [next(pages)]
         with place.target() as other:
-            other.delete(batches.ids_batch([RecordId(IdKind.STRING, f"r{row:03d}") for row in range(0, 30)]))
+            other.delete(batches.ids_batch([RecordId(IdKind.STRING, f"r{row:03d}") for row in range(30)]))
         found += pages
     assert {item.text for item in rows_of(found)} == {f"r{row:03d}" for row in (*range(20), *range(30, 60))}

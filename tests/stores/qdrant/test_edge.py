@@ -130,7 +130,9 @@ def test_acknowledged_writes_survive_a_kill(address: Address) -> None:
     """What `write` returned from is there after SIGKILL, without a flush."""
     script = (
         "import os, signal, sys\n"
-        "from tests.stores.qdrant.test_edge import _records, _schema, parse, registry\n"
+        "from tests.stores.qdrant.samples import records, schema\n"
+        "from vecferry.address import parse\n"
+        "from vecferry.stores import registry\n"
         "target = registry.open_target(parse(sys.argv[1]))\n"
         "target.create(schema(), {'migration': 'm'}); target.begin_load(); target.write(records(300))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

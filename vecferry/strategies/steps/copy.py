@@ -29,7 +29,7 @@ def prepare(ref: Ref) -> None:
     if not target.exists():
         target.create(work.target_schema, _mark(work))
         failpoints.reached("prepare.created")
-    elif (target.describe().mark or {}).get("migration") != ref.migration:
+    elif (target.mark() or {}).get("migration") != ref.migration:
         raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
     target.begin_load()
     work.move(State.PLANNED, State.COPYING, event="copy started")

@@ -82,7 +82,7 @@ def refuse_strangers(work: Work) -> None:
     target = work.target()
     if not target.exists():
         return
-    mark = target.describe().mark or {}
+    mark = target.mark() or {}
     if mark.get("migration") == work.ref.migration:
         return
     made_by = f"was made by migration {mark['migration']}" if "migration" in mark else "was not made by vecferry"
