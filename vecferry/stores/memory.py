@@ -18,7 +18,7 @@ from vecferry import sealing
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities, VectorSupport
 from vecferry.contract import Reader, Target
-from vecferry.errors import BadRecord, NotFound, TargetNotEmpty
+from vecferry.errors import NotFound, TargetNotEmpty
 from vecferry.model import (
     ALL_PARTS,
     CollectionSchema,
@@ -30,6 +30,7 @@ from vecferry.model import (
     Slice,
     VectorKind,
 )
+from vecferry.stores.conform import conform
 
 __all__ = ["MemoryStore", "open_source", "open_target"]
 
@@ -141,7 +142,7 @@ class MemoryStore(Target):
     def write(self, batch: pa.RecordBatch) -> None:
         collection = self._collection()
         with collection.lock:
-            incoming = self._conform(batches.drop_hashes(batch), collection)
+            incoming = conform(batch, collection.written[0].schema, self.url)
             collection.written.append(incoming)
             first, collection.rows = collection.rows, collection.rows + incoming.num_rows
             collection.where.update(zip(_keys(incoming), range(first, collection.rows), strict=True))
@@ -172,18 +173,6 @@ class MemoryStore(Target):
 
     def _project(self, collection: _Collection, rows: pa.RecordBatch, parts: frozenset[Part]) -> pa.RecordBatch:
         return rows.select(batches.arrow_schema(collection.schema.vectors, parts).names)
-
-    def _conform(self, batch: pa.RecordBatch, collection: _Collection) -> pa.RecordBatch:
-        """The batch in the collection's own column order (BadRecord when a column is not of the collection's type)."""
-        wanted = collection.written[0].schema
-        if set(batch.schema.names) != set(wanted.names):
-            odd = sorted(set(batch.schema.names) ^ set(wanted.names))
-            raise BadRecord(f"{self.url} has the columns {wanted.names}; these differ: {odd}")
-        for expected in wanted:
-            found = batch.schema.field(expected.name).type
-            if found != expected.type:
-                raise BadRecord(f"{self.url} holds {expected.name} as {expected.type}, the batch has {found}")
-        return pa.RecordBatch.from_arrays([batch.column(name) for name in wanted.names], schema=wanted)
 
 
 def _keys(batch: pa.RecordBatch) -> list[tuple[str, str]]:

@@ -184,7 +184,7 @@ def hostile_ids(capabilities: Capabilities, refused: frozenset[str] = frozenset(
     limit = capabilities.max_id_bytes
     if IdKind.STRING not in capabilities.id_kinds:
         return []
-    texts = [text for text in HOSTILE_IDS if text not in refused]
+    texts = [text for text in HOSTILE_IDS if text not in refused and (text or capabilities.empty_id)]
     if limit is not None:
         texts = [text for text in texts if len(text.encode()) <= limit]
     return [RecordId(IdKind.STRING, text) for text in texts]

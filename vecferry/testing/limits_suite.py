@@ -83,7 +83,7 @@ class LimitsConformance(TargetBase):
         batch = generators.records(schema.vectors, claimed, len(ids), ids=ids)
         target.write(batch)
         assert rows_of([target.fetch(batches.ids_batch(ids))]) == rows_of([batch])
-        for text in self.refused_ids:
+        for text in self.refused_ids | ({""} if IdKind.STRING in claimed.id_kinds and not claimed.empty_id else set()):
             refused = [RecordId(IdKind.STRING, text)]
             with pytest.raises(_REFUSALS):
                 target.write(generators.records(schema.vectors, claimed, 1, ids=refused))
