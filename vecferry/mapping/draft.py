@@ -15,6 +15,8 @@ from vecferry.mapping.floats import replace_texts
 
 __all__ = ["Draft", "key_pattern", "text_pattern"]
 
+_PAIRS = r'^\{"[$]vecferry":\["pairs"'
+
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 Payload = dict[str, Any]
@@ -92,8 +94,11 @@ class Draft:
 
 
 def key_pattern(*keys: str) -> str:
-    """An RE2 pattern that every canonical payload text with one of these keys, at any level, matches."""
-    return "|".join(f'[{{,]"{text_pattern(key)}":' for key in keys)
+    """An RE2 pattern that every canonical payload text with one of these keys, at any level, matches.
+
+    A payload with a lone surrogate in a key is written as pairs, where no colon follows a key: it always matches.
+    """
+    return "|".join([_PAIRS, *(f'[{{,]"{text_pattern(key)}":' for key in keys)])
 
 
 def text_pattern(text: str) -> str:
