@@ -15,6 +15,7 @@ from prefect.exceptions import FlowPauseTimeout, PrefectException
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
+from prefect.states import Running
 
 from vecferry.errors import Stopped
 from vecferry.ledger import Answer, Ledger
@@ -45,9 +46,6 @@ def ask(ledger_url: str, form: ApprovalForm, timeout_s: float) -> bool:
     Raises Stopped when nobody answers in time.
     """
     ledger = Ledger.open(ledger_url)
-    known = _answer(ledger, form)
-    if known is not None:
-        return known is Choice.APPROVE
     get_run_logger().info("%s Answer in the UI (Resume), or: vecferry approve %s", form.title, form.migration)
     try:
         with _answers_from(ledger, form):
@@ -58,11 +56,18 @@ def ask(ledger_url: str, form: ApprovalForm, timeout_s: float) -> bool:
                 poll_interval=POLL_S,
             )
     except FlowPauseTimeout as error:
+        _run_again()
         raise Stopped(
             f"nobody answered within {timeout_s:,.0f} s; nothing was switched, the migration stays READY",
             advice=f"vecferry approve {form.migration}, then run this flow with migration_id={form.migration}",
         ) from error
     return answer.decision is Choice.APPROVE
+
+
+def _run_again() -> None:
+    """Leave the pause: for a paused run past its limit the server would put words of its own in place of ours."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(flow_run.id), Running(), force=True)
 
 
 def _markdown(form: ApprovalForm) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from flows.artifacts import progress_shown, show_table
-from flows.migration import SETTINGS, RunLedger, advised, name_of, store
+from flows.migration import SETTINGS, RunLedger, advised, name_of, show_end, store
 from flows.runner import PrefectRunner
 from vecferry.config import make_config
+from vecferry.ledger import Ledger
 from vecferry.operations import backups
+from vecferry.operations.backups import Backup, Restored
+from vecferry.strategies.runner import Ref
 from vecferry.strategies.sheets import Sheet
-from vecferry.transfer.backup import CopiedFile
 
 __all__ = ["backup", "restore"]
 
@@ -30,11 +31,13 @@ def backup(source: str, folder: str, workers: int = 2, source_key_env: str | Non
         source_key_env: Name of the worker's environment variable that holds the store's API key.
     """
     ledger = RunLedger.open()
-    options = {"source": store(source, source_key_env), "target": f"archive://{Path(folder).absolute()}/backup"}
-    config = make_config(options | {"archive": folder, "workers": workers}, where="the parameters")
+    place = store(source, source_key_env)
+    # Where a backup goes is its folder; the target of a migration is not looked at.
+    options = {"source": place, "target": place, "archive": folder, "workers": workers}
+    config = make_config(options, where="the parameters")
     with progress_shown():
         made = backups.backup(PrefectRunner(ledger.url), ledger, config)
-    _show_files(f"Files copied to {made.folder}", made.files)
+    _show_made(ledger, f"Files copied to {made.folder}", made)
     return {"folder": made.folder, "files": len(made.files), "migration": made.migration}
 
 
@@ -50,15 +53,19 @@ def restore(folder: str, target: str, workers: int = 2, target_key_env: str | No
         target_key_env: Name of the worker's environment variable that holds the store's API key.
     """
     ledger = RunLedger.open()
-    options = {"source": backups.archive_url(folder), "target": store(target, target_key_env), "workers": workers}
-    config = make_config(options, where="the parameters")
+    place = store(target, target_key_env)
+    # What is put back is the folder's content; the source of a migration is not looked at.
+    config = make_config({"source": place, "target": place, "workers": workers}, where="the parameters")
     with progress_shown():
         done = backups.restore(PrefectRunner(ledger.url), ledger, folder, config.target, config)
-    _show_files(f"Files put back for {done.target}", done.files)
+    _show_made(ledger, f"Files put back for {done.target}", done)
     return {"target": done.target, "files": len(done.files), "migration": done.migration}
 
 
-def _show_files(title: str, files: tuple[CopiedFile, ...]) -> None:
-    if files:
-        rows = tuple((item.path, f"{item.size_bytes:,}", item.sha256) for item in files)
+def _show_made(ledger: Ledger, title: str, made: Backup | Restored) -> None:
+    """The files, or the report of the migration that did the work."""
+    if made.migration is not None:
+        show_end(ledger, Ref(ledger.url, made.migration))
+    if made.files:
+        rows = tuple((item.path, f"{item.size_bytes:,}", item.sha256) for item in made.files)
         show_table(Sheet("files", title, ("file", "bytes", "sha256"), rows))

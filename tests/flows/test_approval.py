@@ -51,7 +51,7 @@ def paused_run(client: SyncPrefectClient) -> FlowRun:
 
     def look() -> FlowRun | None:
         runs = client.read_flow_runs(flow_run_filter=waiting)
-        return runs[0] if runs and form_of(client, runs[0], "schema") else None
+        return runs[0] if runs and form_of(client, runs[0], "description") else None
 
     return eventually(look, "no flow run is paused")
 
