@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +45,11 @@ class Screen:
         else:
             print(text, file=self.err, flush=True)
 
+    def say_at_once(self, text: str) -> None:
+        """A line from a signal handler, which must not wait for a lock or a buffer."""
+        with contextlib.suppress(OSError):
+            os.write(self.err.fileno(), f"\n{text}\n".encode())
+
     def show(self, sheet: Sheet) -> None:
         """A table that belongs to the progress, on stderr."""
         if self._view is not None:
@@ -53,12 +60,12 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[None]:
         """Meanwhile, show the counts of every phase."""
-        from vecferry.cli import progress_view
+        from vecferry.cli import progress_view, waiting
         from vecferry.transfer import progress
 
         self._view = view = progress_view.view(self.err)
         try:
-            with progress.listening(view.note):
+            with progress.listening(view.note), waiting.retries_told(self.say):
                 yield
         finally:
             self._view = None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from vecferry import plain
+from vecferry.cli.advice import STOPPED
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.errors import Stopped, VecferryError
@@ -28,7 +34,7 @@ def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunne
     screen.say(f"migration {migration.id}: {migration.source_url} -> {migration.target_url}")
     local = runner(screen)
     try:
-        with screen.progress():
+        with screen.progress(), _interruptible(screen):
             if work is None:
                 migrations.run(local, ref)
             else:
@@ -36,6 +42,31 @@ def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunne
     except VecferryError as error:
         return ended(screen, ledger, ref, error)
     return ended(screen, ledger, ref)
+
+
+@contextmanager
+def _interruptible(screen: Screen) -> Iterator[None]:
+    """Ctrl-C stops the run at its next batch, and says so; once more, and the process ends where it stands."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, _end_at_once)
+        screen.say_at_once("stopping at the next batch; Ctrl-C again stops at once")
+        raise KeyboardInterrupt
+
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in a shell's background
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    # Every step bears being killed anywhere, so there is nothing to put in order.
+    os._exit(STOPPED)
 
 
 def runner(screen: Screen) -> LocalRunner:
