@@ -94,10 +94,10 @@ def _integers(key: _Key, values: Sequence[int]) -> None:
 
 def _floats(key: _Key, values: Sequence[float]) -> None:
     finite = values if all(map(math.isfinite, values)) else [value for value in values if math.isfinite(value)]
-    key.types[PayloadType.FLOAT] += len(finite)
     if len(finite) < len(values):
         key.types[PayloadType.SPECIAL] += len(values) - len(finite)
     if finite:
+        key.types[PayloadType.FLOAT] += len(finite)
         key.floats(min(finite), max(finite))
         if 0.0 in finite:
             key.negative_zeros += sum(map(_is_negative_zero, finite))
