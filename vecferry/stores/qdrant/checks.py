@@ -76,7 +76,7 @@ def _possible(ids: pa.RecordBatch) -> pa.Array:
 def _check_columns(batch: pa.RecordBatch, fields: Sequence[VectorField], url: str) -> None:
     wanted = {field.name: field for field in fields}
     given = set(columns.vector_names(batch))
-    odd = sorted(given ^ wanted.keys())
+    odd = sorted(given - wanted.keys()) or sorted(wanted.keys() - given)
     if odd:
         there = ", ".join(map(repr, sorted(wanted))) or "none"
         problem = "is not one of the collection's" if odd[0] in given else "is missing in the batch"
