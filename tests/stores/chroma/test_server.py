@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,10 +23,12 @@ from vecferry import batch as batches
 from vecferry.address import Address, parse
 from vecferry.contract import Reader, Target
 from vecferry.errors import BadOption, NotFound, RetryLater, StoreRefused
-from vecferry.model import CollectionSchema, IdKind, Metric, VectorField
+from vecferry.model import CollectionSchema, IdKind, Metric, Part, VectorField
 from vecferry.stores import registry
 from vecferry.stores.chroma import server as server_module
 from vecferry.testing.rows import read_all, rows_of
+
+from . import folders
 
 DIMENSION = 4
 
@@ -93,7 +96,7 @@ class Proxy:
 @pytest.fixture
 def proxy(chroma: ChromaServer) -> Iterator[Proxy]:
     found = Proxy(chroma.port)
-    thread = threading.Thread(target=found.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=found.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield found
     found.server.shutdown()
@@ -206,6 +209,24 @@ def test_a_server_that_was_killed_is_used_again_when_it_is_back(tmp_path: Path, 
         target.write(records(30))
         with registry.open_target(parse(target.url), Reader.PUBLIC) as public:
             assert read_all(public) == rows_of([records(30)])
+
+
+def test_a_lost_vector_costs_only_itself(tmp_path: Path, name: str) -> None:
+    """Chroma gives no vector of a page that holds a lost one; here the others come, and the lost one is null."""
+    folder = tmp_path / "server"
+    with folders.client(folder) as client:
+        collection = folders.create(client, name, sync_threshold=20)
+        kept = records(30)
+        collection.add(ids=kept.column("id").to_pylist(), embeddings=batches.dense_column(kept).values)
+    [index] = [path.parent for path in folder.rglob("index_metadata.pickle")]
+    shutil.rmtree(index)
+    with ChromaServer(folder) as own, registry.open_source(parse(f"{own.url}/{name}")) as source:
+        found = read_all(source, frozenset({Part.VECTORS}))
+    absent = {item.text for item, row in found.items() if row.vectors[""] is None}
+    assert len(found) == 30
+    assert 0 < len(absent) < 30
+    everything = rows_of([kept])
+    assert all(row.vectors in ({"": None}, everything[item].vectors) for item, row in found.items())
 
 
 # Places

@@ -279,6 +279,18 @@ def test_the_true_metric_is_asked_for_where_two_places_disagree(place: Place) ->
             assert target.describe().vectors[0].metric is metric
 
 
+def test_the_first_record_gives_a_foreign_collection_its_dimension(place: Place) -> None:
+    """A collection that another client made, still empty, takes vectors of any dimension; then only of that one."""
+    with place.client() as client:
+        client.create_collection(place.name("records"), embedding_function=None)
+    with place.target() as target:
+        target.write(records(["a", "b"]))
+        assert target.describe().vectors[0].dimension == DIMENSION
+        with pytest.raises(BadRecord, match=r"holds vectors as .*\[4\]"):
+            target.write(records(["c"], numbers=vectors(1)[:, :3]))
+        assert read_all(target) == rows_of([records(["a", "b"])])
+
+
 # Reading
 
 

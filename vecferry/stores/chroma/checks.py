@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +103,9 @@ def _check_columns(batch: pa.RecordBatch, field: VectorField, url: str) -> None:
     names = columns.vector_names(batch)
     if names != [""]:
         raise BadRecord(f"{url} has one vector without a name; the batch has {names}")
-    found, expected = batch.schema.field(columns.column_name("")).type, columns.arrow_type(field)
+    found = batch.schema.field(columns.column_name("")).type
+    # A collection made by others learns its dimension from its first record.
+    expected = columns.arrow_type(replace(field, dimension=field.dimension or getattr(found, "list_size", 0)))
     if found != expected:
         raise BadRecord(f"{url} holds vectors as {expected}, the batch has {found}")
 

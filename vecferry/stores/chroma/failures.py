@@ -66,7 +66,7 @@ def failure(url: str, status: int, text: str) -> VecferryError:
         return TargetNotEmpty(f"{url} exists: {shown}", advice="choose another collection name")
     if status in (401, 403):
         return StoreRefused(f"{url} refused the access: {shown}", advice=_KEY_ADVICE)
-    if status == 404:
+    if status == 404 or "does not exist" in text:
         return NotFound(f"{url}: {shown or 'not found'}", advice="check the tenant, the database and the collection")
     if status in _PASSING or status >= 500:
         return RetryLater(f"{url}: HTTP {status}: {shown}", advice="it may pass; `vecferry resume ID` goes on")
