@@ -1,0 +1,63 @@
+"""Run a command as a process of its own and say what it took: seconds, CPU seconds, and peak memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Run", "measured", "qdrant_process", "vecferry"]
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished process. `peak_bytes` is the largest resident set of that process alone."""
+
+    exit_code: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    output: str
+
+
+def measured(command: Sequence[str], home: Path) -> Run:
+    """Run to the end; stderr goes to a log in `home`."""
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "VECFERRY_HOME": str(home), "ANONYMIZED_TELEMETRY": "False"}
+    start_s = time.monotonic()
+    with (home / "stdout").open("w+") as out, (home / "stderr.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=out, stderr=log, env=environment, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        text = out.read()
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Run(process.returncode, time.monotonic() - start_s, cpu_s, usage.ru_maxrss * 1024, text)
+
+
+def vecferry(arguments: Sequence[str], home: Path) -> Run:
+    """Run the command line."""
+    return measured([str(Path(sys.executable).with_name("vecferry")), *arguments], home)
+
+
+@contextmanager
+def qdrant_process(folder: Path, grpc_port: int, rest_port: int) -> Iterator[None]:
+    """The loopback Qdrant server in a process of its own, so that its memory is not counted as ours."""
+    command = [sys.executable, "-m", "tests.support.qdrant_server", "--folder", str(folder)]
+    ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
+    process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith(b"ready"):
+            raise RuntimeError("the loopback Qdrant server did not start")
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
