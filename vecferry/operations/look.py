@@ -22,7 +22,7 @@ from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.read import read_slice
 from vecferry.validation.compare import Comparison, compare_rows
-from vecferry.validation.ids import compare_counts, unexpected_ids
+from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
@@ -86,7 +86,7 @@ def verify(config: MigrationConfig) -> Verdict:
         schema = compare_schema(mapping.target_schema, target.describe(), rows=rows.rows)
         counts = compare_counts(rows.rows, target.count())
         id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
-        extra, examples = unexpected_ids(IdTable(ids), id_batches)
+        extra, examples = compare_ids(IdTable(ids), id_batches, missing=rows.missing)
         return judge(schema, counts, examples, extra, rows)
 
 

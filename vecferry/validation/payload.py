@@ -23,7 +23,8 @@ def different_documents(expected: pa.RecordBatch, actual: pa.RecordBatch) -> npt
 
 
 def _unequal(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
-    either_null = pc.or_(left.is_null(), right.is_null())
-    same = pc.if_else(either_null, pc.and_(left.is_null(), right.is_null()), pc.fill_null(pc.equal(left, right), False))
-    unequal: npt.NDArray[np.bool_] = ~same.to_numpy(zero_copy_only=False).astype(bool)
+    """Null equals null alone."""
+    absent = pc.and_(left.is_null(), right.is_null())
+    same = pc.or_(absent, pc.fill_null(pc.equal(left, right), False))
+    unequal: npt.NDArray[np.bool_] = ~same.to_numpy(zero_copy_only=False)
     return unequal

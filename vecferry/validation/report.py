@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vecferry.model import Finding, Level, LevelResult, LevelState, Verdict, VerdictState
 from vecferry.validation.compare import Comparison
@@ -12,6 +13,7 @@ __all__ = ["GATE", "judge"]
 GATE = (Level.SCHEMA, Level.COUNT, Level.IDS, Level.PAYLOAD, Level.VECTORS)
 """The levels that a verdict of "same" needs."""
 
+_VECTORS = "every vector, bit for bit or within the plan's tolerance"
 _NOT_YET = {
     Level.EXACT_KNN: "exact k-NN on both sides",
     Level.RECALL: "recall@k of the index",
@@ -21,23 +23,19 @@ _NOT_YET = {
 
 
 def judge(
-    schema: Sequence[Finding], counts: Sequence[Finding], extra: Sequence[Finding], extra_ids: int, rows: Comparison
+    schema: Sequence[Finding], counts: Sequence[Finding], others: Sequence[Finding], other_ids: int, rows: Comparison
 ) -> Verdict:
-    """The verdict over a whole collection: schema, counts, ids beyond the expected ones, and all rows compared."""
+    """The verdict over a whole collection: schema, counts, `other_ids` that only a full list shows, all rows."""
     of = {level: tuple(item for item in rows.findings if item.level is level) for level in Level}
-    payloads = rows.payloads + rows.documents
+    ids, payloads = rows.missing + rows.surplus + other_ids, rows.payloads + rows.documents
     levels = [
-        _level(Level.SCHEMA, 1, len(schema), tuple(schema), "every vector's kind, dtype, dimension and metric"),
-        _level(Level.COUNT, rows.rows, len(counts), tuple(counts), "exact counts"),
-        _level(Level.IDS, rows.rows, rows.missing + extra_ids, of[Level.IDS] + tuple(extra), "the full id set"),
-        _level(Level.PAYLOAD, rows.rows, payloads, of[Level.PAYLOAD], "every payload and document, byte for byte"),
-        _level(
-            Level.VECTORS,
-            rows.rows,
-            rows.vectors,
-            of[Level.VECTORS],
-            "every vector, bit for bit or within the plan's tolerance",
-            rows.within_tolerance,
+        _level(Level.SCHEMA, 1, schema, len(schema), "every vector's kind, dtype, dimension and metric"),
+        _level(Level.COUNT, rows.rows, counts, len(counts), "exact counts"),
+        _level(Level.IDS, rows.rows, of[Level.IDS] + tuple(others), ids, "the full id set"),
+        _of_rows(Level.PAYLOAD, rows, of[Level.PAYLOAD], payloads, "every payload and document, byte for byte"),
+        replace(
+            _of_rows(Level.VECTORS, rows, of[Level.VECTORS], rows.vectors, _VECTORS),
+            within_tolerance=rows.within_tolerance,
         ),
     ]
     levels += [LevelResult(level, LevelState.NOT_CHECKED, bound=what) for level, what in _NOT_YET.items()]
@@ -45,8 +43,15 @@ def judge(
     return Verdict(VerdictState.SAME if same else VerdictState.DIFFERENT, tuple(levels))
 
 
-def _level(
-    level: Level, checked: int, differences: int, findings: tuple[Finding, ...], bound: str, near: int = 0
-) -> LevelResult:
+def _level(level: Level, checked: int, findings: Sequence[Finding], differences: int, bound: str) -> LevelResult:
     state = LevelState.MISMATCHED if differences else LevelState.VERIFIED
-    return LevelResult(level, state, checked, differences, near, bound, findings)
+    return LevelResult(level, state, checked, differences, bound=bound, findings=tuple(findings))
+
+
+def _of_rows(level: Level, rows: Comparison, findings: Sequence[Finding], differences: int, bound: str) -> LevelResult:
+    """A level that compares records. What was not found was not compared: nothing is verified then."""
+    result = _level(level, rows.rows - rows.missing, findings, differences, bound)
+    if rows.missing and not differences:
+        left = f"{bound}, of the records that were found; {rows.missing:,} were not"
+        return replace(result, state=LevelState.SUSPENDED, bound=left)
+    return result

@@ -14,9 +14,9 @@ def compare_schema(planned: CollectionSchema, found: CollectionSchema, *, rows: 
     An empty collection may not know its dimension yet (Chroma learns it from the first record).
     """
     wanted, got = fields_by_name(planned), fields_by_name(found)
-    findings = [_finding(f"vector {name!r} is missing") for name in wanted.keys() - got.keys() if rows]
-    findings += [_finding(f"vector {name!r} was not planned") for name in got.keys() - wanted.keys()]
-    for name in wanted.keys() & got.keys():
+    findings = [_finding(f"vector {name!r} is missing") for name in wanted if rows and name not in got]
+    findings += [_finding(f"vector {name!r} was not planned") for name in got if name not in wanted]
+    for name in (name for name in wanted if name in got):
         findings += [_finding(text) for text in _field_differences(wanted[name], got[name], rows)]
     return findings
 

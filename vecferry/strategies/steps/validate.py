@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import failpoints, plain, sealing
-from vecferry.align import align
+from vecferry.align import Aligned, align
 from vecferry.archive import HashRows
 from vecferry.contract import Target
 from vecferry.errors import DataDiffer
@@ -21,8 +21,8 @@ from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import halt, progress, retry
-from vecferry.validation.compare import Comparison, compare_rows, total
-from vecferry.validation.ids import compare_counts, unexpected_ids
+from vecferry.validation.compare import Comparison, compare_aligned, total
+from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
@@ -65,18 +65,16 @@ class _Comparer:
         ids = columns.ids_of(expected)
         actual = retry.call(self._work.config.retry_budget_s, partial(self._reader.fetch, ids))
         fields, tolerances = self._mapping.target_schema.vectors, self._mapping.tolerances
-        self.total += compare_rows(expected, actual, fields, tolerances)
-        return HashRows(sealed, ids, columns.stored_hashes(sealed), *_hashes_in_order(ids, actual))
+        rows = align(expected, actual)
+        self.total += compare_aligned(rows, fields, tolerances)
+        return HashRows(sealed, ids, columns.stored_hashes(sealed), _hashes_of(rows), rows.found)
 
 
-def _hashes_in_order(
-    ids: pa.RecordBatch, actual: pa.RecordBatch
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Part hashes of what was read back, `(n, 48) uint8` in the order of `ids`, and `(n,) bool`: was it found."""
-    rows = align(ids, actual)
-    hashes = np.zeros((ids.num_rows, columns.HASHES_BYTES), dtype=np.uint8)
+def _hashes_of(rows: Aligned) -> npt.NDArray[np.uint8]:
+    """Part hashes of what was read back, `(n, 48) uint8` in the order expected; zeros where it is absent."""
+    hashes = np.zeros((len(rows.found), columns.HASHES_BYTES), dtype=np.uint8)
     hashes[rows.found] = sealing.hash_parts(rows.actual)
-    return hashes, rows.found
+    return hashes
 
 
 def conclude(ref: Ref) -> Verdict:
@@ -115,7 +113,7 @@ def _judge(work: Work) -> Verdict:
     rows = total(plain.from_plain(Comparison, row.verified["compared"]) for row in work.slices() if row.verified)
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
     counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
-    extra, examples = unexpected_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
+    extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
     return judge(schema, counts, examples, extra, rows)
 
 
