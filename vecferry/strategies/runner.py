@@ -75,7 +75,7 @@ class LocalRunner:
                     future.result()
                 return [future.result() for future in futures]
             except BaseException:
-                halt.halt(ref.token)
+                halt.halt(ref.ledger, ref.token)
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 

@@ -135,7 +135,7 @@ class Work:
 
     def check(self) -> None:
         """Raise Stopped when this run was halted, LeaseLost when another one has taken over."""
-        halt.check(self.ref.token)
+        halt.check(self.ref.ledger, self.ref.token)
         self.ledger.check(self.ref.token, migration_resource(self.ref.migration))
 
     def resources(self) -> tuple[str, ...]:

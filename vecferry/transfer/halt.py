@@ -8,17 +8,17 @@ from vecferry.errors import Stopped
 
 __all__ = ["check", "halt"]
 
-_halted: set[int] = set()
+_halted: set[tuple[str, int]] = set()
 _lock = threading.Lock()
 
 
-def halt(token: int) -> None:
-    """From now on the run that holds this lease's token stops at its next batch. A later run has another token."""
+def halt(ledger: str, token: int) -> None:
+    """From now on the run that holds this token stops at its next batch. A later run has another one."""
     with _lock:
-        _halted.add(token)
+        _halted.add((ledger, token))
 
 
-def check(token: int) -> None:
+def check(ledger: str, token: int) -> None:
     """Raise Stopped when the run was halted."""
-    if token in _halted:
+    if (ledger, token) in _halted:
         raise Stopped("the run was stopped; what is finished stays finished")
