@@ -60,22 +60,20 @@ def blue_green(
     ledger = RunLedger.open()
     if migration_id is not None:
         return run_migration(Ref(ledger.url, ledger.migration(migration_id).id))
-    config = make_config(
-        {
-            "source": store(source, source_key_env),
-            "target": store(target, target_key_env),
-            "archive": archive,
-            "route": route,
-            "metric": metric,
-            "document_field": document_field,
-            "consent": consent,
-            "approve": approve,
-            "approve_timeout_s": approve_timeout_s,
-            "limit": limit,
-            "workers": workers,
-            "slice_rows": slice_rows,
-            "max_rows_per_s": max_rows_per_s,
-        },
-        where="the parameters",
-    )
+    given = {
+        "source": store(source, source_key_env),
+        "target": store(target, target_key_env),
+        "archive": archive,
+        "route": route,
+        "metric": metric,
+        "document_field": document_field,
+        "consent": consent,
+        "approve": approve,
+        "approve_timeout_s": approve_timeout_s,
+        "limit": limit,
+        "workers": workers,
+        "slice_rows": slice_rows,
+        "max_rows_per_s": max_rows_per_s,
+    }
+    config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
     return run_migration(migrations.start(ledger, config))

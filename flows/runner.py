@@ -12,6 +12,7 @@ from flows import approval, artifacts
 from tasks.steps import task_of
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.sheets import Sheet
+from vecferry.transfer import halt
 
 __all__ = ["PrefectRunner"]
 
@@ -32,13 +33,18 @@ class PrefectRunner:
     def map(self, step: Callable[[Ref, int], T], ref: Ref, numbers: Sequence[int], workers: int) -> list[T]:
         """Run the step's task for each number, `workers` at a time; one task run a slice.
 
-        After the first error no other slice starts; it is raised once those under way have ended.
+        After the first error no other slice starts, and those under way stop at their next batch.
         """
         with ThreadPoolTaskRunner(max_workers=workers) as pool:
             futures = [pool.submit(task_of(step), {"ref": ref, "number": number}) for number in numbers]
-            for future in as_completed(futures):
-                future.result()
-            return [future.result() for future in futures]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                return [future.result() for future in futures]
+            except BaseException:
+                # Leaving the pool waits for the tasks under way.
+                halt.halt(ref.token)
+                raise
 
     def approve(self, form: ApprovalForm, timeout_s: float) -> bool:
         """Pause the flow run until a person answers, in the UI or with `vecferry approve`."""

@@ -1,0 +1,84 @@
+"""What prefect.yaml deploys, and the tasks behind it, without a server."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+import tasks.steps
+from tasks.steps import TASKS, task_of
+from vecferry.strategies import steps
+
+PROJECT = Path(__file__).parent.parent.parent
+CONTENT: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+DEPLOYMENTS: dict[str, dict[str, Any]] = {item["name"]: item for item in CONTENT["deployments"]}
+
+
+def deployed(name: str) -> Flow[..., Any]:
+    """The flow of a deployment, loaded as a worker loads it."""
+    return load_flow_from_entrypoint(str(PROJECT / DEPLOYMENTS[name]["entrypoint"]))
+
+
+def steps_that_strategies_run() -> set[str]:
+    """Names of the steps that are given to a runner's `run` or `map`, anywhere in the strategies."""
+    found = set()
+    for file in (PROJECT / "vecferry" / "strategies").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("run.run", "run.map"):
+                found.add(ast.unparse(node.args[0]).removeprefix("steps."))
+    return found
+
+
+def test_every_step_that_runs_has_exactly_one_task() -> None:
+    """Tasks and the steps of all strategies are the same set, and a task finds its step by name."""
+    assert set(TASKS) == steps_that_strategies_run()
+    assert all(task_of(getattr(steps, name)) is task for name, task in TASKS.items())
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_is_one_call_of_its_step(name: str) -> None:
+    """The body of a task hands all it was given to the step of the same name, and does nothing else."""
+    function = TASKS[name].fn
+    assert function.__module__ == tasks.steps.__name__
+    body = ast.parse(inspect.getsource(function)).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    _, statement = body.body
+    assert isinstance(statement, ast.Expr | ast.Return)
+    call = statement.value
+    assert isinstance(call, ast.Call)
+    given = [ast.unparse(argument) for argument in call.args]
+    given += [keyword.arg or "**" for keyword in call.keywords]
+    assert (ast.unparse(call.func), given) == (f"steps.{name}", list(inspect.signature(function).parameters))
+
+
+def test_there_is_a_deployment_for_each_flow() -> None:
+    """prefect.yaml deploys every flow to the process pool, and the demo without a question."""
+    assert sorted(DEPLOYMENTS) == ["backup", "blue-green", "demo", "inventory", "restore", "rollback"]
+    assert {item["work_pool"]["name"] for item in DEPLOYMENTS.values()} == {"vecferry"}
+    assert DEPLOYMENTS["demo"]["parameters"] == {"approve": "auto"}
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+def test_every_parameter_is_explained_in_the_form(name: str) -> None:
+    """A deployment's flow loads, and each field of its form has a description and is no secret itself."""
+    flow = deployed(name)
+    properties = parameter_schema(flow).properties
+    assert properties
+    assert all(field.get("description") for field in properties.values()), name
+    assert not [field for field in properties if field.endswith(("key", "token", "password"))]
+    assert set(DEPLOYMENTS[name].get("parameters", {})) <= set(properties)
+
+
+def test_keys_of_deployments_are_ones_that_prefect_knows() -> None:
+    """Prefect does not tell of a mistyped key, so they are compared here."""
+    known = {"name", "entrypoint", "description", "tags", "parameters", "work_pool"}
+    assert [item for item in DEPLOYMENTS.values() if set(item) - known] == []
+    assert CONTENT["prefect-version"] == "3.8.8"
