@@ -59,7 +59,7 @@ class _Comparer:
             progress.advance(self._work.ref.migration, "validate", sealed.num_rows)
 
     def _compare(self, sealed: pa.RecordBatch) -> HashRows:
-        halt.check(self._work.ref.token)
+        halt.check(self._work.ref.ledger, self._work.ref.token)
         sealed = self._mapping.travelling(sealed)
         expected = self._mapping.expected(columns.drop_hashes(sealed))
         ids = columns.ids_of(expected)
