@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 COMMAND = (sys.executable, "-m", "vecferry.cli")
 TIMEOUT_S = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -132,11 +130,10 @@ def test_an_interrupted_run_stops_at_its_next_batch_and_is_resumed(source: str, 
     assert json.loads(done.stdout)["migration"]["state"] == "SWITCHED"
 
 
-@pytest.mark.parametrize("words", [("list",), ("list", "--json")])
-def test_a_reader_that_goes_away_is_no_bug(words: tuple[str, ...]) -> None:
+def test_a_reader_that_goes_away_is_no_bug() -> None:
     """`vecferry list | true` ends without a traceback."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*COMMAND, *words], stdout=writing, stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run([*COMMAND, "list"], stdout=writing, stderr=subprocess.PIPE, timeout=TIMEOUT_S, check=False)
     os.close(writing)
     assert done.stderr == b""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vecferry.errors import NotFound, UnsafeRoute
-from vecferry.ledger import Ledger, Route, State
+from vecferry.ledger import Ledger, State
+from vecferry.operations.serving import route
 from vecferry.strategies.lease import working
 from vecferry.strategies.rollback import rollback as run_rollback
 from vecferry.strategies.runner import Ref, Runner
@@ -12,15 +13,6 @@ from vecferry.transfer import handles
 from vecferry.transfer.scan import Changes
 
 __all__ = ["discard", "rollback", "route"]
-
-
-def route(ledger: Ledger, name: str) -> Route:
-    """Which collection serves a logical name now. Raises NotFound, naming the routes that exist."""
-    found = ledger.route(name)
-    if found is None:
-        known = ", ".join(item.name for item in ledger.routes()) or "none yet"
-        raise NotFound(f"no route is named {name!r}", advice=f"known routes: {known}")
-    return found
 
 
 def rollback(runner: Runner, ref: Ref, *, leave_new_writes: bool = False) -> Changes:

@@ -1,4 +1,4 @@
-"""What the ledger knows: migrations, one of them as it stands, routes."""
+"""What the ledger knows: all migrations, and one of them as it stands."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vecferry.cli.screen import Screen
 from vecferry.errors import NotFound
 from vecferry.ledger import LIVE, Ledger, Migration, SliceRow
 from vecferry.model import Verdict
-from vecferry.operations import look, routes
+from vecferry.operations import look
 from vecferry.operations.report import report
 from vecferry.strategies.sheets import Sheet
 
-__all__ = ["list_migrations", "route", "status"]
+__all__ = ["list_migrations", "status"]
 
 
 def list_migrations(ledger_place: str | None, *, live: bool) -> Result:
@@ -118,19 +118,3 @@ def _slice_cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _audit_sheet(found: look.Status) -> Sheet:
     rows = tuple((f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.actor, entry.event) for entry in found.audit)
     return Sheet("audit", "Audit trail (UTC)", ("when", "who", "what"), rows)
-
-
-def route(ledger_place: str | None, name: str) -> Result:
-    """Which collection serves a name."""
-    found = routes.route(Ledger.open(ledger_place), name)
-    document = {
-        "name": found.name,
-        "url": found.url,
-        "epoch": found.epoch,
-        "previous_url": found.previous_url,
-        "migration": found.migration,
-        "changed_at": found.changed_at.isoformat(),
-        "alias": plain.to_plain(found.alias),
-        "alias_confirmed": found.alias_confirmed_at is not None,
-    }
-    return Result(document, (found.url,))

@@ -122,6 +122,6 @@ def route(
     place: LedgerPlace,
 ) -> Result:
     """Say which collection serves a logical name now: applications ask this."""
-    from vecferry.cli.actions import ledgered
+    from vecferry.cli.actions import serving
 
-    return ledgered.route(place.ledger, name)
+    return serving.route(place.ledger, name)
