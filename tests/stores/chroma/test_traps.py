@@ -129,6 +129,33 @@ def test_writing_a_stored_id_is_not_ignored(place: Place) -> None:
         assert read_all(target) == rows_of([newer])
 
 
+@pytest.mark.parametrize("metric", [Metric.DOT, Metric.COSINE])
+def test_writing_again_leaves_vectors_in_place_and_moves_changed_ones(place: Place, metric: Metric) -> None:
+    """Of a batch written again, records with the same vector get new texts, others a new vector, and new ones come."""
+    names = ["same", "text", "vector", "shorter"]
+    first = records(names, [{"n": 1, "tags": ["a"]}] * 4, ["old"] * 4)
+    numbers = vectors(5)
+    numbers[2] += 1
+    second = records(
+        [*names, "new"],
+        [{"n": 1, "tags": ["a"]}, {"m": 2}, {"n": 3}, {}, {"n": 5}],
+        ["old", "new", "old", None, ""],
+        numbers,
+    )
+    with created(place, metric) as target:
+        target.write(first)
+        kept = read_all(target)
+        target.write(second)
+        found = read_all(target)
+        assert {item: (row.document, row.payload) for item, row in found.items()} == {
+            item: (row.document, row.payload) for item, row in rows_of([second]).items()
+        }
+        back = batches.dense_column(target.fetch(batches.ids_of(second.slice(2, 1)))).values
+        assert np.allclose(back, numbers[2:3], rtol=4e-6)
+    unmoved = [item for item in kept if found[item].vectors == kept[item].vectors]
+    assert {item.text for item in unmoved} == {"same", "text", "shorter"}
+
+
 def test_lists_of_a_dropped_collection_do_not_enter_new_records(place: Place) -> None:
     """Chroma leaves lists behind when a collection is deleted, and new records are born with them: not these."""
     name = place.name("dropped")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vecferry.contract import Target
 from vecferry.errors import NotFound
-from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
+from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Metric, Part, Slice, VectorField
 from vecferry.stores.chroma import records, replacing
 from vecferry.stores.chroma import schema as schemas
 from vecferry.stores.chroma.capabilities import MAX_BATCH_ROWS
@@ -98,10 +98,11 @@ class ClientCollection(Target):
 
     def write(self, batch: pa.RecordBatch) -> None:
         model = self._model()
-        checked = check_batch(batch, self._field(model), self.url)
+        field = self._field(model)
+        checked = check_batch(batch, field, self.url)
         connection = self._connection()
         for chosen in replacing.cuts(checked.sizes_bytes, min(MAX_BATCH_ROWS, connection.max_batch_rows())):
-            replacing.replace_rows(connection, model, checked, chosen)
+            replacing.replace_rows(connection, model, checked, chosen, is_cosine=field.metric is Metric.COSINE)
         self._listed = None
 
     def delete(self, ids: pa.RecordBatch) -> None:

@@ -28,7 +28,7 @@ _MOST_VARIABLES = 32_766  # sqlite's limit: more ids in one request fail on the 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Records as an upsert takes them; a metadata may hold None for a key that shall go."""
+    """Records as a write takes them; a metadata may hold None for a key that shall go."""
 
     ids: Sequence[str]
     vectors: npt.NDArray[np.float32]
@@ -120,15 +120,12 @@ class Connection:
     def upsert(self, model: Model, rows: Rows) -> None:
         """Write records; each is merged into the stored one of its id."""
         with translated(self.url):
-            self.api._upsert(
-                collection_id=model.id,
-                ids=list(rows.ids),
-                embeddings=list(rows.vectors),
-                metadatas=list(rows.metadatas),
-                documents=list(rows.documents),
-                uris=list(rows.uris),
-                **self._where(),
-            )
+            self.api._upsert(**_request(model, rows), embeddings=list(rows.vectors), **self._where())
+
+    def update(self, model: Model, rows: Rows) -> None:
+        """Merge metadata, documents and uris into stored records, whose vectors stay; absent ids are ignored."""
+        with translated(self.url):
+            self.api._update(**_request(model, rows), embeddings=None, **self._where())
 
     def delete(self, model: Model, ids: Sequence[str]) -> None:
         """Delete records; absent ids are ignored."""
@@ -175,3 +172,13 @@ class Connection:
     def close(self) -> None:
         """Give the client back."""
         self.release()
+
+
+def _request(model: Model, rows: Rows) -> dict[str, Any]:
+    return {
+        "collection_id": model.id,
+        "ids": list(rows.ids),
+        "metadatas": list(rows.metadatas),
+        "documents": list(rows.documents),
+        "uris": list(rows.uris),
+    }

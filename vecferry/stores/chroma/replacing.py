@@ -1,15 +1,17 @@
 """Writing records so that nothing of what was stored under their ids, or under their keys, stays.
 
-Chroma's upsert merges: metadata keys, document and uri of the stored record stay. And a new record may be born with
+Chroma's upsert merges: metadata keys, document and uri of the stored record stay. A new record may even be born with
 lists of a dropped one: `delete_collection` leaves the lists in its tables, and their keys are given out again (seen
-with Chroma 1.5.9, folder and server). So what is stored of the ids is looked up before the upsert, and after it:
+with Chroma 1.5.9, folder and server). And an upsert of a stored id moves its vector within the index, which costs ten
+times as much as adding one. So what is stored of the ids is looked up before and after:
 
-1. A record whose document or uri vanishes is deleted first: no upsert can say that (a None for it kills the engine).
-2. The upsert names vanished keys with None.
-3. Records that show more keys than were written get them named with None too.
+1. A stored record that keeps its vector is updated beside it, its vanished keys named with None.
+2. Every other stored record is deleted and added anew. So is one whose document or uri vanishes: no update can say
+   that (a None for it kills the engine).
+3. Records that then show more keys than were written get them named with None.
 
-What is left depends on the batch alone, so writing it again, whatever a kill left, gives the same records. Killed
-between 1 and 2, a record is absent until then.
+What is left depends on the batch alone, so writing it again, whatever a kill left, gives the same records, and costs
+little for those that had arrived. Killed between deleting and adding, a record is absent until then.
 """
 
 from __future__ import annotations
@@ -20,14 +22,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vecferry.stores.chroma import cosine
 from vecferry.stores.chroma.capabilities import MAX_BATCH_BYTES
 from vecferry.stores.chroma.checks import Checked
 from vecferry.stores.chroma.connection import Connection, Model, Rows
+from vecferry.stores.chroma.failures import LostVector
 from vecferry.stores.chroma.metadata_rows import Metadata
 
 __all__ = ["cuts", "replace_rows", "with_lists"]
 
-_STORED = ["metadatas", "documents", "uris"]
+Floats = npt.NDArray[np.float32]
+_TEXTS = ["metadatas", "documents", "uris"]
 
 
 def cuts(sizes_bytes: npt.NDArray[np.int64], most_rows: int) -> Iterator[slice]:
@@ -42,7 +47,7 @@ def cuts(sizes_bytes: npt.NDArray[np.int64], most_rows: int) -> Iterator[slice]:
         start = stop
 
 
-def replace_rows(connection: Connection, model: Model, checked: Checked, chosen: slice) -> None:
+def replace_rows(connection: Connection, model: Model, checked: Checked, chosen: slice, *, is_cosine: bool) -> None:
     """Write some rows of a checked batch, each replaced whole."""
     metadatas = checked.metadatas[chosen]
     rows = Rows(
@@ -52,15 +57,20 @@ def replace_rows(connection: Connection, model: Model, checked: Checked, chosen:
         [metadata or None for metadata in metadatas],
         checked.uris[chosen],
     )
-    stored = connection.get(model, rows.ids, _STORED)
-    gone = _to_delete(rows, stored)
+    place = {text: row for row, text in enumerate(rows.ids)}
+    stored = _stored(connection, model, rows.ids)
+    kept = _kept(rows, place, stored, is_cosine=is_cosine)
+    gone = [text for text in stored["ids"] if place[text] not in kept]
     if gone:
         connection.delete(model, gone)
-    connection.upsert(model, _patched(rows, metadatas, stored))
-    seen = connection.get(model, rows.ids, ["metadatas"])
-    extra = _with_more_keys(rows, metadatas, seen)
+    if kept:
+        connection.update(model, _patched(rows, metadatas, kept))
+    if len(kept) < len(metadatas):
+        others = [row for row in range(len(metadatas)) if row not in kept]
+        connection.upsert(model, _chosen(rows, others) if kept else rows)
+    extra = _with_more_keys(metadatas, place, connection.get(model, rows.ids, ["metadatas"]))
     if extra:
-        connection.upsert(model, _chosen(_patched(rows, metadatas, seen), extra))
+        connection.update(model, _patched(rows, metadatas, extra))
 
 
 def with_lists(answer: Mapping[str, Any]) -> list[str]:
@@ -69,42 +79,56 @@ def with_lists(answer: Mapping[str, Any]) -> list[str]:
     return [text for text, metadata in pairs if metadata and list in map(type, metadata.values())]
 
 
-def _places(rows: Rows) -> dict[str, int]:
-    return {text: row for row, text in enumerate(rows.ids)}
+def _stored(connection: Connection, model: Model, ids: Sequence[str]) -> Mapping[str, Any]:
+    """What is there of these ids; without the vectors where one of them is lost."""
+    try:
+        return connection.get(model, ids, ["embeddings", *_TEXTS])
+    except LostVector:
+        return connection.get(model, ids, _TEXTS)
 
 
-def _to_delete(rows: Rows, stored: Mapping[str, Any]) -> list[str]:
-    """Stored records with a document or uri that shall not be there any more."""
-    place = _places(rows)
-    return [
-        text
-        for text, document, uri in zip(stored["ids"], stored["documents"], stored["uris"], strict=True)
-        if (document is not None and rows.documents[place[text]] is None)
-        or (uri is not None and rows.uris[place[text]] is None)
+def _kept(
+    rows: Rows, place: Mapping[str, int], stored: Mapping[str, Any], *, is_cosine: bool
+) -> dict[int, Metadata | None]:
+    """The rows that can be updated beside their vector, with the metadata that is stored."""
+    if not stored["ids"] or stored["embeddings"] is None:
+        return {}
+    places = [place[text] for text in stored["ids"]]
+    wanted = np.ascontiguousarray(rows.vectors[places])
+    there = np.array(stored["embeddings"], dtype=np.float32)
+    same = _equal_bits(cosine.returned_form(wanted) if is_cosine else wanted, there)
+    found = zip(places, same.tolist(), stored["metadatas"], stored["documents"], stored["uris"], strict=True)
+    return {
+        row: metadata
+        for row, is_same, metadata, document, uri in found
+        if is_same
+        and (document is None or rows.documents[row] is not None)
+        and (uri is None or rows.uris[row] is not None)
+    }
+
+
+def _equal_bits(left: Floats, right: Floats) -> npt.NDArray[np.bool_]:
+    equal: npt.NDArray[np.bool_] = (left.view(np.uint32) == right.view(np.uint32)).all(axis=1)
+    return equal
+
+
+def _with_more_keys(
+    metadatas: Sequence[Metadata], place: Mapping[str, int], seen: Mapping[str, Any]
+) -> dict[int, Metadata | None]:
+    """The rows that show more keys than were written, with what they show."""
+    pairs = ((place[text], metadata) for text, metadata in zip(seen["ids"], seen["metadatas"], strict=True))
+    return {row: metadata for row, metadata in pairs if metadata and len(metadata) > len(metadatas[row])}
+
+
+def _patched(rows: Rows, metadatas: Sequence[Metadata], stored: Mapping[int, Metadata | None]) -> Rows:
+    """The rows of `stored`, with every key that is stored and not theirs named as None."""
+    patched = _chosen(rows, list(stored))
+    vanished = ((stored[row] or {}).keys() - metadatas[row].keys() for row in stored)
+    patches = [
+        {**metadatas[row], **dict.fromkeys(keys)} if keys else metadatas[row] or None
+        for row, keys in zip(stored, vanished, strict=True)
     ]
-
-
-def _patched(rows: Rows, metadatas: Sequence[Metadata], stored: Mapping[str, Any]) -> Rows:
-    """The rows with every stored key that they do not have named as None."""
-    if not stored["ids"]:
-        return rows
-    place, patches = _places(rows), list(rows.metadatas)
-    for text, metadata in zip(stored["ids"], stored["metadatas"], strict=True):
-        row = place[text]
-        vanished = (metadata or {}).keys() - metadatas[row].keys()
-        if vanished:
-            patches[row] = {**metadatas[row], **dict.fromkeys(vanished)}
-    return Rows(rows.ids, rows.vectors, rows.documents, patches, rows.uris)
-
-
-def _with_more_keys(rows: Rows, metadatas: Sequence[Metadata], seen: Mapping[str, Any]) -> list[int]:
-    """The rows that show more keys than were written."""
-    place = _places(rows)
-    return [
-        place[text]
-        for text, metadata in zip(seen["ids"], seen["metadatas"], strict=True)
-        if metadata and len(metadata) > len(metadatas[place[text]])
-    ]
+    return Rows(patched.ids, patched.vectors, patched.documents, patches, patched.uris)
 
 
 def _chosen(rows: Rows, wanted: list[int]) -> Rows:
