@@ -15,10 +15,19 @@ import orjson
 
 from vecferry import canonical
 
-__all__ = ["is_exact", "object_text", "parse_quickly", "parse_strictly", "payload_text"]
+__all__ = [
+    "is_exact",
+    "object_text",
+    "parse_quickly",
+    "parse_strictly",
+    "payload_text",
+    "quick_text",
+    "without_numbers",
+]
 
 _ESCAPED_COLON = b"\\u003"
 _LARGE = re.compile(rb"[:,\[]-?\d(?:\.\d+)?e\+?\d")
+_MORE_THAN_NUMBERS = tuple(b'":{[\\tfn'[at : at + 1] for at in range(8))
 _TAG = b'"' + canonical.TAG.encode() + b'"'
 
 
@@ -61,12 +70,39 @@ def payload_text(value: Any, *, tagged: bool) -> bytes:
         raise ValueError(f"its payload holds a mark {canonical.TAG!r} that vecferry did not write") from error
 
 
+def without_numbers(text: bytes) -> bytes:
+    """The text without the numbers of its first list behind the key `vector`, where that holds nothing but numbers.
+
+    Nearly all of a line is there, and looking for anything longer than one byte in it costs as much as parsing it.
+    What is left out has no colon, no text and no word, whatever it is: the checks below give the same answer without.
+    """
+    start = text.find(b"[", text.find(b'"vector"'))
+    end = text.find(b"]", start)
+    if start < 0 or end < 0:
+        return text
+    inside = text[start + 1 : end]
+    return text if any(sign in inside for sign in _MORE_THAN_NUMBERS) else text[:start] + text[end:]
+
+
+def quick_text(value: Any) -> bytes | None:
+    """Canonical text of a payload that orjson read, so that it holds neither NaN nor keys that are not text.
+
+    None where only the strict way is exact; ValueError for a payload that is not an object.
+    """
+    if value is None:
+        return b"{}"
+    if not isinstance(value, dict):
+        raise ValueError(f"its payload is not an object but {type(value).__name__}")
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return None if _TAG in text else text
+
+
 def object_text(text: bytes, *, tagged: bool = False) -> bytes:
     """Canonical text of a JSON object in a file. Raises ValueError for anything else."""
     value = parse_quickly(text)
     if value is not None:
-        found = payload_text(value, tagged=tagged)
-        if _TAG not in found and is_exact(text, found.count(b":"), found):
+        found = quick_text(value)
+        if found is not None and is_exact(text, found.count(b":"), found):
             return found
     value = parse_strictly(text)
     if value is None:

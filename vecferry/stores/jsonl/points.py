@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from vecferry.model import IdKind
-from vecferry.stores.json_text import is_exact, object_text, parse_quickly, parse_strictly, payload_text
+from vecferry.stores.json_text import (
+    is_exact,
+    object_text,
+    parse_quickly,
+    parse_strictly,
+    payload_text,
+    quick_text,
+    without_numbers,
+)
 from vecferry.stores.jsonl.dialects import Dialect, Texts
 
 __all__ = ["Point", "Rules", "default_kind", "read_record", "typed_id"]
@@ -19,7 +27,6 @@ _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _KNOWN = frozenset({"id", "id_kind", "vector", "payload", "document"})
 _QDRANT_KEYS = frozenset({"id", "vector", "payload"})
-_TAG = b'"$vecferry"'
 
 
 class Point(NamedTuple):
@@ -48,35 +55,43 @@ def read_record(texts: Texts, rules: Rules) -> Point:
     text = texts["point"][1]
     quick = parse_quickly(text)
     if isinstance(quick, dict):
-        point = _point(quick, text, rules)
-        if _TAG not in point.payload and is_exact(text, _colons(quick, point), point.payload):
-            return point
+        payload, rest = quick_text(quick.get("payload")), without_numbers(text)
+        if payload is not None and is_exact(rest, _colons(quick, payload), payload):
+            return _point(quick, rest, rules, payload)
     value = parse_strictly(text)
     if not isinstance(value, dict):
         raise ValueError("it is not an object with an id")
-    return _point(value, text, rules)
+    return _point(value, text, rules, payload_text(value.get("payload"), tagged=rules.tagged))
 
 
-def _point(value: dict[str, Any], text: bytes, rules: Rules) -> Point:
+def _point(value: dict[str, Any], text: bytes, rules: Rules, payload: bytes) -> Point:
     known = _KNOWN if rules.dialect is Dialect.LINES else _QDRANT_KEYS
-    odd = [key for key, item in value.items() if key not in known and item is not None and key not in rules.ignored]
-    if odd:
-        raise ValueError(f"the key {odd[0]!r} is not one that is moved; leave it behind with ?ignore={odd[0]}")
+    if not value.keys() <= known:
+        _refuse_unknown(value, known | rules.ignored)
     if "id" not in value:
         raise ValueError("it has no id")
     kind = value.get("id_kind") if "id_kind" in known else None
     uuids = rules.dialect is not Dialect.LINES
     id_text, id_kind = typed_id(value["id"], uuids=uuids) if kind is None else _stated_id(value["id"], kind)
     vector = value.get("vector")
-    if b"true" in text or b"false" in text:
+    if _bools(text) > _bools(payload):
         _refuse_bools(vector)
-    payload = payload_text(value.get("payload"), tagged=rules.tagged)
     return Point(id_text, id_kind, vector, payload, _document(value.get("document") if "document" in known else None))
 
 
-def _colons(value: dict[str, Any], point: Point) -> int:
+def _refuse_unknown(value: dict[str, Any], known: frozenset[str]) -> None:
+    odd = [key for key, item in value.items() if key not in known and item is not None]
+    if odd:
+        raise ValueError(f"the key {odd[0]!r} is not one that is moved; leave it behind with ?ignore={odd[0]}")
+
+
+def _bools(text: bytes) -> int:
+    return text.count(b"true") + text.count(b"false")
+
+
+def _colons(value: dict[str, Any], payload: bytes) -> int:
     """How many colons the text had if nothing was lost from it."""
-    count = len(value) + point.payload.count(b":")
+    count = len(value) + payload.count(b":")
     for key, item in value.items():
         count += key.count(":")
         if isinstance(item, str):
@@ -99,7 +114,7 @@ def _column_point(texts: Texts) -> Point:
     if vector is not None:
         if not isinstance(vector, list):
             raise ValueError("its embedding is not a list of numbers")
-        if b"true" in texts["embeddings"][1] or b"false" in texts["embeddings"][1]:
+        if _bools(texts["embeddings"][1]):
             _refuse_bools(vector)
     payload = texts.get("metadatas", (0, b"null"))[1]
     text = b"{}" if payload == b"null" else object_text(payload)

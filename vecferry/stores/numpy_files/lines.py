@@ -10,18 +10,18 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vecferry import canonical, hashing
+from vecferry import hashing
 from vecferry.errors import BadRecord
 from vecferry.model import IdKind
 from vecferry.stores.file_store import IdIndex
-from vecferry.stores.json_text import is_exact, parse_quickly, parse_strictly, payload_text
+from vecferry.stores.json_text import is_exact, parse_quickly, parse_strictly, payload_text, quick_text
 from vecferry.stores.jsonl.points import typed_id
 
 __all__ = ["Lines"]
 
 _BLOCK_ROWS = 10_000
 _BOM = b"\xef\xbb\xbf"
-_TAG = b'"' + canonical.TAG.encode() + b'"'
+_NONE = object()
 
 
 class Line(NamedTuple):
@@ -104,21 +104,21 @@ class Lines:
     def _exact(self, text: bytes, row: int) -> Line:
         value = parse_quickly(text)
         if isinstance(value, dict):
-            colons = 0
-            if "id" in value:
-                colons = 1 + (value["id"].count(":") if isinstance(value["id"], str) else 0)
-            found = self._split(value, row)
-            if _TAG not in found.payload and is_exact(text, colons + found.payload.count(b":"), found.payload):
-                return found
+            stated = value.pop("id", _NONE)
+            payload = quick_text(value)
+            colons = (stated is not _NONE) + (stated.count(":") if isinstance(stated, str) else 0)
+            if payload is not None and is_exact(text, colons + payload.count(b":"), payload):
+                return self._line(stated, row, payload)
         value = parse_strictly(text)
         if not isinstance(value, dict):
             raise ValueError("it is not a JSON object")
-        return self._split(value, row)
+        stated = value.pop("id", _NONE)
+        return self._line(stated, row, payload_text(value, tagged=self._tagged))
 
-    def _split(self, value: dict[str, Any], row: int) -> Line:
-        stated = "id" in value
-        text, kind = typed_id(value.pop("id"), uuids=False) if stated else (str(row), IdKind.UINT64)
-        return Line(text, kind, payload_text(value, tagged=self._tagged), stated)
+    def _line(self, stated: Any, row: int, payload: bytes) -> Line:
+        if stated is _NONE:
+            return Line(str(row), IdKind.UINT64, payload, False)
+        return Line(*typed_id(stated, uuids=False), payload, True)
 
 
 def _blocks(path: Path) -> Iterator[list[bytes]]:
