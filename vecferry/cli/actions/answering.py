@@ -34,7 +34,7 @@ def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -
     number = migrations.approve(ledger, ref.migration, yes=yes, by=Holder.here().user)
     question = ledger.approval(ref.migration, number)
     lines = [] if question is None else list(question.form.get("lines", []))
-    flow = resume_paused(ledger.fact(ref.migration, "prefect"), approved=yes)
+    flow = resume_paused(ledger, ref.migration, approved=yes)
     answer = "approved" if yes else "rejected"
     commands = () if flow and flow["resumed"] else look.status(ledger, ref.migration).next_commands
     document = {
