@@ -76,9 +76,24 @@ def test_a_run_killed_at_any_point_is_finished_by_the_next(harness: Harness, sou
 @pytest.mark.parametrize(
     "point", ["load.batch_written=kill@7", "export.part_written=kill@3", "copy.slice_recorded=kill@2"]
 )
-def test_a_run_killed_in_the_middle_does_no_finished_slice_again(harness: Harness, source: str, point: str) -> None:
-    """A kill among several slices leaves the finished ones finished."""
+def test_a_run_killed_in_the_middle_ends_whole(harness: Harness, source: str, point: str) -> None:
+    """A kill among several slices is finished like any other."""
     kill_and_resume(harness, source, f"qdrant+edge://{harness.folder}/edge/docs", point)
+
+
+def test_resume_does_no_finished_slice_again(harness: Harness, source: str) -> None:
+    """Slices that were loaded before the kill keep their parts, receipts and times; the others are done once."""
+    target = f"qdrant+edge://{harness.folder}/edge/docs"
+    ref = harness.start(source, target, metric="cosine", slice_rows=100, workers=1)
+    assert harness.run_until_killed(ref, "copy.slice_recorded=kill@3") == KILLED
+    before = [row for row in harness.ledger.slices(ref.migration) if row.loaded_at is not None]
+    parts = {part: part.stat().st_mtime_ns for part in (harness.folder / "home").rglob("parts/*.parquet")}
+    assert len(before) == len(parts) == 3
+    harness.run(ref)
+    after = harness.ledger.slices(ref.migration)
+    assert len(after) == 6
+    assert [(row.copied, row.loaded_at) for row in after[:3]] == [(row.copied, row.loaded_at) for row in before]
+    assert all(part.stat().st_mtime_ns == written for part, written in parts.items())
 
 
 @pytest.mark.parametrize("point", OF_FILE_TARGETS)
