@@ -20,6 +20,7 @@ from vecferry.contract import Aliasing, Reader
 from vecferry.errors import BadOption, BadRecord, NotFound, RetryLater, StoreRefused, TargetNotEmpty
 from vecferry.model import IdKind, RecordId
 from vecferry.stores import registry
+from vecferry.testing.rows import rows_of
 from vecferry.transfer import retry
 
 WIRES = ("grpc", "rest")
@@ -129,9 +130,15 @@ def test_wrong_options_are_refused(options: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL]
+    ("method", "code"),
+    [
+        ("upsert", grpc.StatusCode.UNAVAILABLE),
+        ("scroll", grpc.StatusCode.DEADLINE_EXCEEDED),
+        ("retrieve", grpc.StatusCode.INTERNAL),
+        ("count", grpc.StatusCode.UNAVAILABLE),
+        ("get_collection", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
 )
-@pytest.mark.parametrize("method", ["upsert", "scroll", "retrieve", "count", "get_collection"])
 def test_faults_that_may_pass_are_retry_later(
     server: QdrantServer, filled: Address, method: str, code: grpc.StatusCode
 ) -> None:
@@ -364,6 +371,13 @@ def test_fetch_takes_any_number_of_ids(filled: Address) -> None:
         assert source.fetch(columns.ids_batch(asked)).num_rows == 50
 
 
+def test_the_public_reader_fetches_the_same(filled: Address) -> None:
+    """The official client shows of some ids what the fast reader shows."""
+    asked = columns.ids_batch([RecordId(IdKind.UINT64, str(number)) for number in range(0, 90, 3)])
+    with registry.open_source(filled) as fast, registry.open_source(filled, Reader.PUBLIC) as public:
+        assert rows_of([public.fetch(asked)]) == rows_of([fast.fetch(asked)])
+
+
 def test_uuids_in_any_spelling_are_one_record(raw: QdrantClient, filled: Address, unique: str) -> None:
     """A UUID that another program wrote in capitals is read in its canonical text."""
     raw.upsert(unique, [models.PointStruct(id="7D444840-9DC0-11D1-B245-5FFDCE74FAD2", vector=[1.0] * 4)])
@@ -378,6 +392,6 @@ def test_large_rows_are_cut_into_requests(server: QdrantServer, filled: Address,
     text = b'{"text":"' + b"x" * 300_000 + b'"}'
     with registry.open_target(filled) as target:
         server.requests.clear()
-        target.write(with_payloads([text] * 120))
-        assert len(server.requests.of("upsert", unique)) == 3
+        target.write(with_payloads([text] * 60))
+        assert len(server.requests.of("upsert", unique)) == 2
         assert set(payloads_of(target).values()) == {text}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from urllib.parse import quote
 
 import pytest
 from qdrant_client import QdrantClient, models
 
-from tests.stores.qdrant.raw_client import raw_rows
+from tests.stores.qdrant.raw_client import address_of, raw_rows
 from tests.stores.qdrant.samples import payloads_of, schema, with_payloads
-from tests.support.qdrant_server import QdrantServer
+from tests.support.qdrant_server import QdrantServer, QdrantTarget
 from vecferry import canonical
 from vecferry.address import Address, parse
 from vecferry.errors import BadRecord
@@ -23,13 +22,12 @@ class TestServerOverGrpc(TargetConformance):
     """Every case of the suite, over gRPC."""
 
     @pytest.fixture(autouse=True)
-    def _raw(self, raw: QdrantClient) -> None:
-        self.raw = raw
+    def _raw(self, qdrant_raw: QdrantClient) -> None:
+        self.raw = qdrant_raw
 
     @pytest.fixture
-    def place(self, server: QdrantServer, unique: str) -> Place:
-        base = f"qdrant://127.0.0.1:{server.grpc_port}"
-        return lambda name: parse(f"{base}/{quote(f'{unique} {name}', safe='')}?rest_port={server.rest_port}")
+    def place(self, qdrant: QdrantTarget, prefix: str) -> Place:
+        return lambda name: address_of(qdrant, "grpc", f"{prefix} {name}")
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
         return raw_rows(self.raw, address.collection())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import pytest
 from qdrant_client import QdrantClient
 
-from tests.stores.qdrant.raw_client import raw_rows
-from tests.support.qdrant_server import QdrantServer
-from vecferry.address import Address, parse
+from tests.stores.qdrant.raw_client import address_of, raw_rows
+from tests.support.qdrant_server import QdrantTarget
+from vecferry.address import Address
 from vecferry.testing.conformance import Place, RawRow, TargetConformance
 
 
@@ -17,13 +15,12 @@ class TestServerOverRest(TargetConformance):
     """Every case of the suite, over REST."""
 
     @pytest.fixture(autouse=True)
-    def _raw(self, raw: QdrantClient) -> None:
-        self.raw = raw
+    def _raw(self, qdrant_raw: QdrantClient) -> None:
+        self.raw = qdrant_raw
 
     @pytest.fixture
-    def place(self, server: QdrantServer, unique: str) -> Place:
-        base = f"qdrant://127.0.0.1:{server.rest_port}"
-        return lambda name: parse(f"{base}/{quote(f'{unique} {name}', safe='')}?wire=rest")
+    def place(self, qdrant: QdrantTarget, prefix: str) -> Place:
+        return lambda name: address_of(qdrant, "rest", f"{prefix} {name}")
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
         return raw_rows(self.raw, address.collection())

@@ -141,9 +141,7 @@ class EdgeStore(Target):
             raise TargetNotEmpty(f"{self.url} exists", advice="choose another collection name")
         try:
             with engine_errors(self.url), self._folder.made(mark) as path:
-                shard = engine.EdgeShard.create(str(path), engine_config(schema.vectors))
-                shard.flush()
-                shard.close()
+                engine.EdgeShard.create(str(path), engine_config(schema.vectors)).close()
         except OSError as error:
             raise StoreRefused(f"{self.url} cannot be created: {error}") from error
 
