@@ -183,12 +183,22 @@ def dense_array(values: Numbers, present: Mask | None = None) -> pa.FixedSizeLis
 
 
 def sparse_array(column: Sparse) -> pa.StructArray:
-    """An Arrow struct column of a sparse vector column."""
+    """An Arrow struct column of a sparse vector column, each row's indices ascending: their order means nothing."""
+    column = _ascending(column)
     offsets = pa.array(column.offsets)
     indices = pa.ListArray.from_arrays(offsets, pa.array(column.indices))
     values = pa.ListArray.from_arrays(offsets, pa.array(column.values))
     mask = None if column.present is None or column.present.all() else pa.array(~column.present)
     return pa.StructArray.from_arrays([indices, values], names=["indices", "values"], mask=mask)
+
+
+def _ascending(column: Sparse) -> Sparse:
+    rows = np.repeat(np.arange(len(column.offsets) - 1), np.diff(column.offsets))
+    falling = (np.diff(column.indices.astype(np.int64)) < 0) & (np.diff(rows) == 0)
+    if not falling.any():
+        return column
+    order = np.lexsort((column.indices, rows))
+    return Sparse(column.indices[order], column.values[order], column.offsets, column.present)
 
 
 def multi_array(column: Multi) -> pa.ListArray:

@@ -258,3 +258,12 @@ def test_payloads_may_be_given_as_bytes_or_text() -> None:
     ]
     assert made[0].equals(made[1])
     assert batches.payloads(made[0]) == [text.encode() for text in texts]
+
+
+def test_sparse_indices_are_put_in_ascending_order_within_each_row() -> None:
+    """The order of a sparse vector's entries means nothing, so equal vectors have equal columns and hashes."""
+    indices, values = np.array([7, 2, 5, 1], np.uint32), np.array([0.7, 0.2, 0.5, 0.1], np.float32)
+    column = batches.sparse_array(Sparse(indices, values, np.array([0, 2, 2, 4], np.int32)))
+    found = column.to_pylist()
+    assert [row["indices"] for row in found] == [[2, 7], [], [1, 5]]
+    assert [row["values"] for row in found] == [pytest.approx([0.2, 0.7]), [], pytest.approx([0.1, 0.5])]
