@@ -1,0 +1,157 @@
+"""The documentation names everything that the code has to offer."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, named, text_of
+from vecferry import config, errors
+from vecferry.cli.actions import store_table
+from vecferry.errors import VecferryError
+from vecferry.mapping import metrics, vector_decisions
+from vecferry.stores.registry import STORES, StoreEntry
+
+DOCS = ROOT / "docs"
+PAGE_OF = {
+    "memory": "memory",
+    "numpy": "numpy",
+    "jsonl": "jsonl",
+    "qdrant+edge": "qdrant",
+    "qdrant": "qdrant",
+    "qdrants": "qdrant",
+    "chroma+path": "chroma",
+    "chroma": "chroma",
+    "chromas": "chroma",
+    "archive": "archive",
+}
+"""The page of each scheme in `docs/stores`. A new store needs a page, or a place on one."""
+
+ERRORS = [
+    item for _, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, VecferryError)
+]
+STORE_LIST = list(STORES.values())
+
+
+def store_page(store: StoreEntry) -> str:
+    """The text of a store's page."""
+    return text_of(DOCS / "stores" / f"{PAGE_OF[store.scheme]}.md")
+
+
+@pytest.mark.parametrize("store", STORE_LIST, ids=lambda store: store.scheme)
+def test_every_store_has_a_page_with_its_urls(store: StoreEntry) -> None:
+    """Each URL form of the registry stands on the page of its store, with the extra that it needs."""
+    text = store_page(store)
+    for form in store.forms:
+        assert f"`{form}`" in text, form
+    assert store.extra is None or f"`{store.extra}`" in text
+
+
+@pytest.mark.parametrize("store", STORE_LIST, ids=lambda store: store.scheme)
+def test_every_option_of_a_url_is_on_the_store_page(store: StoreEntry) -> None:
+    """What a store's code takes as an option of its URL, its page explains."""
+    text = store_page(store)
+    for option in options_of(store):
+        assert f"`{option}`" in text, option
+
+
+def options_of(store: StoreEntry) -> set[str]:
+    """The names that the code of a store passes to `only_options`."""
+    place = ROOT / (store.module.replace(".", "/"))
+    files = list(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    calls = (found for file in files for found in re.findall(r"only_options\(([^)]*)\)", file.read_text()))
+    return {name for call in calls for name in re.findall(r'"([^"]+)"', call)}
+
+
+def test_options_of_urls_are_found_in_the_code() -> None:
+    """The test above looks at something."""
+    assert options_of(STORES["qdrant"]) >= {"wire", "timeout_s"}
+    assert options_of(STORES["numpy"]) == {"array", "id"}
+
+
+def test_no_page_describes_a_store_that_is_gone() -> None:
+    """Each page of `docs/stores` belongs to a scheme of the registry."""
+    assert {path.stem for path in (DOCS / "stores").glob("*.md")} == {PAGE_OF[scheme] for scheme in STORES}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_public_error_is_explained(error: type[VecferryError]) -> None:
+    """The page of errors has a row for each class, under the heading of its exit code."""
+    text = text_of(DOCS / "errors.md")
+    if error is VecferryError:
+        return
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    mine = next(section for section in sections if f"exit code {error.exit_code}" in section.splitlines()[0])
+    assert f"`{error.__name__}`" in mine
+
+
+def test_all_errors_are_looked_at() -> None:
+    """The errors that are checked are those that the module exports."""
+    assert {error.__name__ for error in ERRORS} == set(errors.__all__)
+
+
+def test_the_store_table_of_the_readme_is_current() -> None:
+    """Between the markers stands what `vecferry stores --markdown` prints."""
+    text = text_of(ROOT / "README.md")
+    shown = re.search(r"<!-- stores: begin [^\n]*-->\n(.*?)\n<!-- stores: end -->", text, re.DOTALL)
+    assert shown, "the markers are missing"
+    assert shown[1].strip() == store_table.markdown(store_table.rows())
+
+
+@pytest.mark.parametrize("name", [metrics.METRIC_CONSENT, vector_decisions.DTYPE_CONSENT, vector_decisions.MISSING_CONSENT])
+def test_every_consent_is_explained(name: str) -> None:
+    """A loss that can be agreed to is told of where decisions are explained."""
+    assert f"`{name}`" in text_of(DOCS / "concepts.md")
+
+
+@pytest.mark.parametrize("field", config.MigrationConfig.model_fields)
+def test_every_field_of_a_migration_file_is_explained(field: str) -> None:
+    """The table of the migration file has a row for each field."""
+    assert f"| `{field}` |" in text_of(DOCS / "getting-started.md")
+
+
+def test_every_flow_and_parameter_is_on_the_page_of_prefect() -> None:
+    """Deployments and the parameters of their flows are documented."""
+    text = text_of(DOCS / "prefect.md")
+    for name in deployments():
+        assert f"`{name}`" in text, name
+    for name in flow_parameters():
+        assert f"`{name}`" in text, name
+
+
+def deployments() -> list[str]:
+    """The names of the deployments in prefect.yaml."""
+    return re.findall(r"^  - name: (\S+)$", (ROOT / "prefect.yaml").read_text(), re.MULTILINE)
+
+
+def flow_parameters() -> set[str]:
+    """The parameters that the flows explain in their docstrings; importing them would load Prefect."""
+    found = set[str]()
+    for path in sorted((ROOT / "flows").glob("*.py")):
+        for section in re.findall(r"Args:\n(.*?)\n    \"\"\"", path.read_text(), re.DOTALL):
+            found |= set(re.findall(r"^        (\w+):", section, re.MULTILINE))
+    return found
+
+
+def test_flow_parameters_are_found_in_the_code() -> None:
+    """The test above looks at something."""
+    assert flow_parameters() >= {"source", "target", "migration_id", "leave_new_writes"}
+    assert "blue-green" in deployments()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_pages_speak_of_the_project_alone(page: Path) -> None:
+    """No path of somebody's machine stands in the documentation."""
+    assert not re.search(r"/(root|work|home/\w+|tmp)/", text_of(page))
+
+
+def test_versions_are_those_of_the_lock() -> None:
+    """The versions that were tested are the ones that are installed."""
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==([^\s\\]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| ([^|]+?) \|", text_of(DOCS / "tested-against.md"), re.MULTILINE)
+    assert len(rows) >= 8
+    for name, version in rows:
+        assert locked[name] == version, name
