@@ -23,6 +23,7 @@ __all__ = [
     "SourceSecrets",
     "Stores",
     "TargetSecrets",
+    "Trial",
     "given",
 ]
 
@@ -133,12 +134,18 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How much at once, how fast, how long."""
+class Trial:
+    """Not all of it."""
 
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the first N records: a trial, never switched.")
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much at once, how fast, how long."""
+
     slice_rows: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Records in a slice, the unit of resuming (default: 100000).")
     ] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from vecferry.mapping import decide as decide_mapping
 from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
 from vecferry.routing import states
 from vecferry.stores import registry
-from vecferry.transfer import progress, retry
+from vecferry.transfer import pace, progress, retry
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.read import read_slice
@@ -44,7 +45,7 @@ class Preview:
 def inventory(store: StoreConfig, config: MigrationConfig) -> Inventory:
     """Schema and profile of one collection."""
     with in_original_terms(registry.open_source(store.address())) as source:
-        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
+        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory", config))
 
 
 def preview(config: MigrationConfig) -> Preview:
@@ -53,7 +54,7 @@ def preview(config: MigrationConfig) -> Preview:
         in_original_terms(registry.open_source(config.source.address())) as source,
         registry.open_target(config.target.address()) as target,
     ):
-        found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory"))
+        found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory", config))
         both = source.capabilities(), target.capabilities()
         mapping = decide_mapping(found.schema, found.profile, *both, rules_of(config))
         return Preview(found, mapping, target.exists())
@@ -74,6 +75,7 @@ def verify(config: MigrationConfig) -> Verdict:
         mark = target.describe().mark
         mapping = Mapping.from_json(mark["mapping"]) if mark and "mapping" in mark else found.mapping
         progress.begin(NAME, "verify", found.inventory.profile.rows)
+        moved = _moved("verify", config)
         rows, ids = Comparison(), []
         for part in found.inventory.slices:
             for batch in read_slice(source, part, ALL_PARTS, config.batch_rows):
@@ -82,7 +84,7 @@ def verify(config: MigrationConfig) -> Verdict:
                 actual = retry.call(config.retry_budget_s, partial(target.fetch, wanted))
                 rows += compare_rows(expected, actual, mapping.target_schema.vectors, mapping.tolerances)
                 ids.append(sealing.hash_ids(wanted))
-                progress.advance(NAME, "verify", batch.num_rows)
+                moved(batch.num_rows)
         schema = compare_schema(mapping.target_schema, target.describe(), rows=rows.rows)
         counts = compare_counts(rows.rows, target.count())
         id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
@@ -90,8 +92,15 @@ def verify(config: MigrationConfig) -> Verdict:
         return judge(schema, counts, examples, extra, rows)
 
 
-def _moved(phase: str) -> partial[None]:
-    return partial(progress.advance, NAME, phase)
+def _moved(phase: str, config: MigrationConfig) -> Callable[[int], None]:
+    """Counts rows as they pass, and waits where they pass too fast."""
+    paced = pace.Pace(config.max_rows_per_s)
+
+    def moved(rows: int) -> None:
+        paced.take(rows)
+        progress.advance(NAME, phase, rows)
+
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

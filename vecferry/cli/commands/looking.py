@@ -16,6 +16,7 @@ from vecferry.cli.options import (
     SourceSecrets,
     Stores,
     TargetSecrets,
+    Trial,
     given,
 )
 from vecferry.cli.result import Result
@@ -41,12 +42,12 @@ def stores(
     PANEL, "vecferry inventory numpy:///data/vectors.npy", "vecferry inventory qdrant://localhost:6334/docs --json"
 )
 def inventory(
-    screen: Screen, source: Annotated[str, SOURCE], reading: Reading, source_secrets: SourceSecrets
+    screen: Screen, source: Annotated[str, SOURCE], trial: Trial, reading: Reading, source_secrets: SourceSecrets
 ) -> Result:
     """Show what a collection is: schema, exact count, and what all its records hold."""
     from vecferry.cli.actions import looking
 
-    return looking.inventory(screen, given(reading, source_secrets) | {"source": source})
+    return looking.inventory(screen, given(trial, reading, source_secrets) | {"source": source})
 
 
 @command(
@@ -58,6 +59,7 @@ def plan(
     screen: Screen,
     stores: Stores,
     choices: Choices,
+    trial: Trial,
     reading: Reading,
     source_secrets: SourceSecrets,
     target_secrets: TargetSecrets,
@@ -65,7 +67,7 @@ def plan(
     """Show what would happen to every feature of a collection. Moves nothing; exit 4 when it would be refused."""
     from vecferry.cli.actions import looking
 
-    return looking.plan(screen, given(stores, choices, reading, source_secrets, target_secrets))
+    return looking.plan(screen, given(trial, stores, choices, reading, source_secrets, target_secrets))
 
 
 @command(
@@ -77,6 +79,7 @@ def verify(
     screen: Screen,
     stores: Stores,
     choices: Choices,
+    trial: Trial,
     reading: Reading,
     source_secrets: SourceSecrets,
     target_secrets: TargetSecrets,
@@ -84,7 +87,7 @@ def verify(
     """Compare every record of two stores. Writes nothing; exit 1 when they differ."""
     from vecferry.cli.actions import looking
 
-    return looking.verify(screen, given(stores, choices, reading, source_secrets, target_secrets))
+    return looking.verify(screen, given(trial, stores, choices, reading, source_secrets, target_secrets))
 
 
 @command(PANEL, "vecferry list", "vecferry list --live --json", name="list")

@@ -18,6 +18,7 @@ from vecferry.cli.options import (
     SourceSecrets,
     Stores,
     TargetSecrets,
+    Trial,
     given,
 )
 from vecferry.cli.result import Result
@@ -55,6 +56,7 @@ def migrate(
     stores: Stores,
     cutover: Cutover,
     choices: Choices,
+    trial: Trial,
     reading: Reading,
     source_secrets: SourceSecrets,
     target_secrets: TargetSecrets,
@@ -63,7 +65,7 @@ def migrate(
     """Inventory, plan, backup, export, load, validate, approve, switch: the whole way of one collection."""
     from vecferry.cli.actions import moving
 
-    options = given(stores, cutover, choices, reading, source_secrets, target_secrets)
+    options = given(trial, stores, cutover, choices, reading, source_secrets, target_secrets)
     return moving.migrate(screen, place.ledger, options)
 
 
@@ -76,6 +78,7 @@ def export(
     screen: Screen,
     source: Annotated[str, SOURCE],
     folder: Annotated[Path, FOLDER],
+    trial: Trial,
     reading: Reading,
     source_secrets: SourceSecrets,
     place: LedgerPlace,
@@ -83,7 +86,9 @@ def export(
     """Export a collection to a Parquet archive, and read all of it back."""
     from vecferry.cli.actions import moving
 
-    return moving.export(screen, place.ledger, given(reading, source_secrets) | {"source": source, "archive": folder})
+    return moving.export(
+        screen, place.ledger, given(trial, reading, source_secrets) | {"source": source, "archive": folder}
+    )
 
 
 @command(
@@ -96,6 +101,7 @@ def load(
     archive: Annotated[str, PLACE],
     target: Annotated[str, TARGET],
     choices: Choices,
+    trial: Trial,
     reading: Reading,
     target_secrets: TargetSecrets,
     place: LedgerPlace,
@@ -103,7 +109,9 @@ def load(
     """Load an archive into a new collection, and compare every record. Switches no route."""
     from vecferry.cli.actions import moving
 
-    return moving.load(screen, place.ledger, archive, given(choices, reading, target_secrets) | {"target": target})
+    return moving.load(
+        screen, place.ledger, archive, given(trial, choices, reading, target_secrets) | {"target": target}
+    )
 
 
 @command(

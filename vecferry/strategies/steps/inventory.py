@@ -14,7 +14,7 @@ from vecferry.mapping import decide as decide_mapping
 from vecferry.model import CollectionSchema
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import progress, space
+from vecferry.transfer import pace, progress, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.plan import Plan
 
@@ -28,7 +28,12 @@ def inventory(ref: Ref) -> None:
 
     def take() -> dict[str, object]:
         begin = partial(progress.begin, name, "inventory")
-        moved = partial(progress.advance, name, "inventory")
+        paced = pace.pace_of(name, work.config.max_rows_per_s)
+
+        def moved(rows: int) -> None:
+            paced.take(rows)
+            progress.advance(name, "inventory", rows)
+
         found: dict[str, object] = plain.to_plain(take_inventory(work.source(), work.config, begin, moved))
         return found
 
