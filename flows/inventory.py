@@ -28,5 +28,5 @@ def inventory(source: str, document_field: str = "text", source_key_env: str | N
     config = make_config({"source": place, "target": place, "document_field": document_field}, where="the parameters")
     with progress_shown():
         found = look.inventory(config.source, config)
-    show_table(inventory_sheet(str(config.source.public()), found.schema, found.profile.rows, found.profile.lines()))
+    show_table(inventory_sheet(str(config.source.public()), found.schema, found.profile))
     return {"records": found.profile.rows}

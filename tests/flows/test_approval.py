@@ -14,6 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
 from prefect.client.schemas.objects import FlowRun
 
+from flows import approval
 from flows.blue_green import blue_green
 from tests.flows.helpers import Stores, eventually
 from vecferry.ledger import Ledger, State
@@ -23,6 +24,12 @@ LIMIT_S = 40.0
 """So that a person who made a mistake does not keep the flow waiting for a day."""
 
 pytestmark = pytest.mark.xdist_group("prefect")
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for answers more often than a person would need."""
+    monkeypatch.setattr(approval, "POLL_S", 0.3)
 
 
 @contextmanager
@@ -63,7 +70,7 @@ def form_of(client: SyncPrefectClient, run: FlowRun, part: str) -> Any:
     found = {
         item["key"]: item["value"]
         for item in client.request(
-            "POST", "/flow_runs/{id}/input/filter", path_params={"id": run.id}, json={"prefix": ""}
+            "POST", "/flow_runs/{id}/input/filter", path_params={"id": run.id}, json={"prefix": "", "limit": 10}
         ).json()
     }
     return found.get(keys[part]) if keys else None
