@@ -1,10 +1,12 @@
-"""Backups of stores made of files: copies with checksums, proven by reading the copy back."""
+"""Backups of stores made of files: copies with checksums, proven by reading the copy back.
+
+A backup's folder holds `files/`, the copies under their own paths, and `backup.json`, which lists them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +16,18 @@ from vecferry import plain
 from vecferry.archive import layout
 from vecferry.contract import SourceFile
 from vecferry.errors import ArchiveDamaged, DataDiffer, NotFound, Stopped
+from vecferry.stores.staging import sync_file, sync_folder, write_whole
 
 __all__ = ["CopiedFile", "backup_folder", "copy_files", "read_listing", "restore_files", "verify_files"]
 
 LISTING = "backup.json"
+_FILES = "files"
 _BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedFile:
-    """One file of a backup: its path in the backup, size and SHA-256."""
+    """One file of a backup: its path relative to the store, size and SHA-256."""
 
     path: str
     size_bytes: int
@@ -36,38 +40,45 @@ def backup_folder(archive: Path, collection: str) -> Path:
 
 
 def copy_files(files: Sequence[SourceFile], folder: Path) -> list[CopiedFile]:
-    """Copy files into `folder`, read every copy back, write the listing last. Copies that are whole are kept."""
+    """Copy files into `folder`, read every copy back, write the listing last. Copies that are whole are kept.
+
+    Raises NotFound when a file cannot be read, Stopped when a copy cannot be written, DataDiffer when a
+    copy does not read back as the file.
+    """
     if not files:
         return []
-    copied = [_copy_one(item, folder) for item in files]
-    listing = folder / LISTING
-    part = listing.with_suffix(".part")
-    part.write_text(json.dumps({"version": 1, "files": plain.to_plain(copied)}, indent=1))
-    part.replace(listing)
+    copied = [_copy_one(item.file, folder / _FILES, item.relative) for item in files]
+    write_whole(folder / LISTING, json.dumps({"version": 1, "files": plain.to_plain(copied)}, indent=1).encode())
     return copied
 
 
-def _copy_one(item: SourceFile, folder: Path) -> CopiedFile:
-    goal = folder / item.relative
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    wanted = _sha256(item.file)
+def _copy_one(file: Path, folder: Path, relative: str) -> CopiedFile:
+    goal, wanted = folder / relative, _sha256(file)
     if not goal.exists() or _sha256(goal) != wanted:
-        part = goal.with_name(goal.name + ".part")
         try:
-            shutil.copyfile(item.file, part)
-            with part.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _replace(file, goal)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise Stopped(
-                f"the copy of {item.file} failed: {error.strerror}", advice="free some space, then resume"
+                f"the copy of {file} failed: {error.strerror}", advice="free some space, then resume"
             ) from error
-        part.replace(goal)
     if _sha256(goal) != wanted:
         raise DataDiffer(
-            f"the copy {goal} differs from {item.file}", advice="the file changed under the copy, or the disk is bad"
+            f"the copy {goal} differs from {file}", advice="the file changed under the copy, or the disk is bad"
         )
-    return CopiedFile(item.relative, goal.stat().st_size, wanted)
+    return CopiedFile(relative, goal.stat().st_size, wanted)
+
+
+def _replace(file: Path, goal: Path) -> None:
+    """Copy a file; the copy is visible whole."""
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    aside = goal.with_name(f".{goal.name}.vecferry-part")
+    try:
+        shutil.copyfile(file, aside)
+        sync_file(aside)
+        aside.replace(goal)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(goal.parent)
 
 
 def read_listing(folder: Path) -> list[CopiedFile]:
@@ -83,7 +94,7 @@ def verify_files(folder: Path) -> list[CopiedFile]:
     """Read every file of a backup and compare its checksum. Raises ArchiveDamaged naming the first that differs."""
     files = read_listing(folder)
     for item in files:
-        path = folder / item.path
+        path = folder / _FILES / item.path
         if not path.exists():
             raise ArchiveDamaged(f"{path} is missing from the backup")
         if _sha256(path) != item.sha256:
@@ -97,14 +108,15 @@ def restore_files(folder: Path, goal: Path) -> list[CopiedFile]:
     taken = [item.path for item in files if (goal / item.path).exists()]
     if taken:
         raise NotFound(f"{goal / taken[0]} exists; a restore overwrites nothing", advice="restore into an empty folder")
-    copy_files([SourceFile(folder / item.path, item.path) for item in files], goal)
-    (goal / LISTING).unlink()
-    return files
+    return [_copy_one(folder / _FILES / item.path, goal, item.path) for item in files]
 
 
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
+    try:
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise NotFound(f"{file} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
