@@ -51,17 +51,8 @@ def require_no_new_writes(ref: Ref, changes: Changes, *, leave: bool) -> None:
     """Raise UnsafeRoute, listing rows, when the new store was written since its verdict and `leave` is not given."""
     if not changes or leave:
         return
-    parts = [
-        f"{count:,} {word} ({', '.join(ids[:5])})"
-        for count, word, ids in (
-            (changes.new, "new", changes.new_ids),
-            (changes.changed, "changed", changes.changed_ids),
-            (changes.deleted, "deleted", changes.deleted_ids),
-        )
-        if count
-    ]
     raise UnsafeRoute(
-        f"the new store was written since its verdict: {'; '.join(parts)}; the old store does not have these",
+        f"the new store was written since its verdict: {changes}; the old store does not have these",
         advice="--leave-new-writes rolls back all the same; the rows stay in the new store, which is not dropped",
     )
 
