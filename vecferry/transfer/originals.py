@@ -23,7 +23,7 @@ from vecferry.contract import Source
 from vecferry.errors import ArchiveDamaged, NotFound
 from vecferry.idtable import IdTable
 from vecferry.mapping import Mapping
-from vecferry.model import ALL_PARTS, JsonObject, Part, Slice
+from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Part, Slice
 from vecferry.transfer.decoded import DecodedSource, mapping_of, needed_parts, only_parts
 
 __all__ = ["OriginalSource", "in_original_terms"]
@@ -91,8 +91,10 @@ class OriginalSource(DecodedSource):
 
     def _read_part(self, number: int, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
         known, start = self._archive.read_hashes(number), 0
-        for originals in self._archive.read_part(number, batch_rows, wanted | {Part.PAYLOAD, Part.DOCUMENT}):
-            originals = self.mapping.travelling(originals)
+        travelled = IdTable([known.id_hashes()])
+        for originals in self._archive.read_part(number, batch_rows, needed_parts(wanted)):
+            left_behind = travelled.absent(sealing.hash_ids(originals))
+            originals = originals.filter(pa.array(~left_behind))
             rows = known.slice(start, originals.num_rows)
             start += originals.num_rows
             found = self.inner.fetch(rows.target_ids(), needed_parts(wanted))
@@ -122,12 +124,15 @@ class OriginalSource(DecodedSource):
         return pa.RecordBatch.from_arrays(arrays, schema=only_parts(decoded, wanted).schema)
 
     def _read_rest(self, inner: Slice, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Records of the store that the archive does not know."""
+        """Records of the store that the archive does not know; the others' ids are read, and nothing else."""
         known = self._known_ids()
-        for batch in self.inner.read(inner, needed_parts(wanted), batch_rows):
-            new = known.absent(sealing.hash_ids(batch))
-            if new.any():
-                yield only_parts(self.mapping.backward(batch.filter(pa.array(new))), wanted)
+        for ids in self.inner.read(inner, IDS_ONLY, batch_rows):
+            new = known.absent(sealing.hash_ids(ids))
+            if not new.any():
+                continue
+            found = self.inner.fetch(columns.ids_of(ids).filter(pa.array(new)), needed_parts(wanted))
+            if found.num_rows:
+                yield only_parts(self.mapping.backward(found), wanted)
 
     def _known_ids(self) -> IdTable:
         with self._lock:
