@@ -12,7 +12,7 @@ from vecferry import failpoints
 from vecferry.archive import Archive
 from vecferry.contract import Source
 from vecferry.model import CollectionSchema, Receipt, Slice
-from vecferry.transfer import retry
+from vecferry.transfer import progress, retry
 from vecferry.transfer.pace import Pace
 from vecferry.transfer.read import read_slice
 
@@ -50,15 +50,9 @@ def export_slice(source: Source, schema: CollectionSchema, part: Slice, archive:
 
 
 def _counted(source: Source, part: Slice, limits: Limits) -> Iterator[pa.RecordBatch]:
-    done, whole = 0, False
-    try:
+    with progress.provisional(limits.moved) as moved:
         for batch in read_slice(source, part, batch_rows=limits.batch_rows):
             limits.check()
             limits.pace.take(batch.num_rows)
             yield batch
-            done += batch.num_rows
-            limits.moved(batch.num_rows)
-        whole = True
-    finally:
-        if not whole:
-            limits.moved(-done)  # the part will be written anew
+            moved(batch.num_rows)

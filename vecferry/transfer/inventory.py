@@ -10,7 +10,7 @@ from vecferry.config import MigrationConfig
 from vecferry.contract import Source
 from vecferry.mapping import Profile, Profiler, Rules
 from vecferry.model import ALL_PARTS, CollectionSchema, Part, Slice
-from vecferry.transfer import retry
+from vecferry.transfer import progress, retry
 from vecferry.transfer.plan import cut, limited
 from vecferry.transfer.read import read_slice
 
@@ -51,9 +51,10 @@ def take_inventory(
 def _profile(source: Source, part: Slice, moved: Callable[[int], None]) -> Profiler:
     wanted = ALL_PARTS if source.capabilities().cheap_vectors else frozenset({Part.PAYLOAD, Part.DOCUMENT})
     profiler = Profiler()
-    for batch in read_slice(source, part, wanted, BATCH_ROWS):
-        profiler.observe(batch)
-        moved(batch.num_rows)
+    with progress.provisional(moved) as passed:
+        for batch in read_slice(source, part, wanted, BATCH_ROWS):
+            profiler.observe(batch)
+            passed(batch.num_rows)
     return profiler
 
 

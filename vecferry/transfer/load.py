@@ -12,7 +12,7 @@ from vecferry.archive import Archive
 from vecferry.contract import Target
 from vecferry.errors import BadRecord
 from vecferry.mapping import Mapping
-from vecferry.transfer import retry
+from vecferry.transfer import progress, retry
 from vecferry.transfer.export import Limits
 
 __all__ = ["load_part"]
@@ -22,26 +22,28 @@ def load_part(archive: Archive, number: int, mapping: Mapping, target: Target, l
     """Write every record of a part; returns the rows. Writing a part twice gives the same collection."""
     takes_nonfinite = target.capabilities().vectors.nonfinite
     rows = 0
-    for batch in archive.read_part(number, batch_rows=limits.batch_rows):
-        limits.check()
-        if not takes_nonfinite:
-            refuse_nonfinite(batch, target.url)
-        mapped = mapping.forward(columns.drop_hashes(batch))
-        retry.call(limits.retry_budget_s, partial(target.write, mapped))
-        failpoints.reached("load.batch_written")
-        rows += batch.num_rows
-        limits.moved(batch.num_rows)
+    with progress.provisional(limits.moved) as moved:
+        for batch in archive.read_part(number, batch_rows=limits.batch_rows):
+            limits.check()
+            originals = mapping.travelling(columns.drop_hashes(batch))
+            mapped = mapping.forward(originals)
+            if not takes_nonfinite:
+                refuse_nonfinite(mapped, originals, target.url)
+            retry.call(limits.retry_budget_s, partial(target.write, mapped))
+            failpoints.reached("load.batch_written")
+            rows += batch.num_rows
+            moved(batch.num_rows)
     failpoints.reached("load.part_written")
     return rows
 
 
-def refuse_nonfinite(batch: pa.RecordBatch, url: str) -> None:
-    """Raise BadRecord, naming the id, where a vector holds NaN or infinity."""
-    found = columns.nonfinite_row(batch)
+def refuse_nonfinite(mapped: pa.RecordBatch, originals: pa.RecordBatch, url: str) -> None:
+    """Raise BadRecord, naming the original id, where a vector that would be written holds NaN or infinity."""
+    found = columns.nonfinite_row(mapped)
     if found is None:
         return
     name, row = found
-    record_id = columns.record_ids(batch.slice(row, 1))[0]
+    record_id = columns.record_ids(columns.ids_of(originals).slice(row, 1))[0]
     vector = f"vector {name!r}" if name else "vector"
     raise BadRecord(
         f"the {vector} of record {record_id} holds NaN or infinity, which {url} would refuse or store as poison",

@@ -24,8 +24,8 @@ class Pace:
         self._lock = threading.Lock()
 
     def take(self, rows: int) -> None:
-        """Wait until `rows` more rows may pass."""
-        if not self._seconds_per_row:
+        """Wait until `rows` more rows may pass. Rows that are taken back (below zero) buy no haste."""
+        if not self._seconds_per_row or rows <= 0:
             return
         with self._lock:
             start = max(self._free_at, self._clock())

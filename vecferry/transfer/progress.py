@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Progress", "advance", "begin", "listening"]
+__all__ = ["Progress", "advance", "begin", "listening", "provisional"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,23 @@ def advance(migration: str, phase: str, rows: int) -> None:
         known = _state.get((migration, phase), Progress(migration, phase, 0, None))
         _state[migration, phase] = progress = Progress(migration, phase, known.done + rows, known.total)
     _tell(progress)
+
+
+@contextlib.contextmanager
+def provisional(moved: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
+    """A counter that passes rows on to `moved`, and takes all of them back when the block fails: it will run anew."""
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        moved(rows)
+
+    try:
+        yield count
+    except BaseException:
+        moved(-done)
+        raise
 
 
 def _tell(progress: Progress) -> None:

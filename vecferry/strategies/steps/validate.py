@@ -54,9 +54,11 @@ class _Comparer:
 
     def compare_part(self, number: int) -> Iterator[HashRows]:
         """Compare a part's records; yields ids and hashes for the archive."""
-        for sealed in self._work.archive.read_part(number, self._work.config.batch_rows):
-            yield self._compare(sealed)
-            progress.advance(self._work.ref.migration, "validate", sealed.num_rows)
+        advance = partial(progress.advance, self._work.ref.migration, "validate")
+        with progress.provisional(advance) as compared:
+            for sealed in self._work.archive.read_part(number, self._work.config.batch_rows):
+                yield self._compare(sealed)
+                compared(sealed.num_rows)
 
     def _compare(self, sealed: pa.RecordBatch) -> HashRows:
         halt.check(self._work.ref.ledger, self._work.ref.token)
