@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Vecferry, write_files
@@ -71,9 +72,11 @@ def test_restore_overwrites_nothing(vecferry: Vecferry, source: str, tmp_path: P
 def test_restored_files_keep_their_names(vecferry: Vecferry, source: str, tmp_path: Path) -> None:
     """A target with another file name is refused with the name to use."""
     vecferry("backup", source, tmp_path / "backup")
-    done = vecferry("restore", tmp_path / "backup", f"numpy://{tmp_path}/back/other.npy")
-    assert done.code == 2
-    assert "docs.npy" in done.err
+    for wrong in ("back/other.npy", "back"):
+        done = vecferry("restore", tmp_path / "backup", f"numpy://{tmp_path}/{wrong}")
+        assert done.code == 2
+        assert "end the target with docs.npy" in done.err
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_backup_that_changed_is_not_restored(vecferry: Vecferry, source: str, tmp_path: Path) -> None:
@@ -98,3 +101,16 @@ def test_a_database_is_backed_up_as_an_archive_and_restored_elsewhere(
     assert back.code == 0, back.err
     assert back.document["verdict"]["state"] == "same"
     assert vecferry("verify", "--source", edge, "--target", f"{edge}_again").code == 0
+
+
+def test_a_tree_of_files_is_backed_up_and_put_back(vecferry: Vecferry, tmp_path: Path) -> None:
+    """One vector a file, in folders: the copy has the same tree."""
+    for number in range(3):
+        folder = tmp_path / "tree" / f"shelf{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"book-{number}.npy", np.full(4, number, dtype=np.float32))
+        (folder / f"book-{number}.json").write_text(f'{{"year": {2000 + number}}}')
+    assert vecferry("backup", f"numpy://{tmp_path}/tree", tmp_path / "backup").code == 0
+    back = vecferry("restore", tmp_path / "backup", f"numpy://{tmp_path}/back/tree")
+    assert back.code == 0, back.err
+    assert _files(tmp_path / "back" / "tree") == _files(tmp_path / "tree")

@@ -14,7 +14,7 @@ from vecferry.model import Verdict
 from vecferry.operations.migrations import run, start
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref, Runner
-from vecferry.transfer.backup import LISTING, CopiedFile, backup_folder, copy_files, read_listing, restore_files
+from vecferry.transfer.backup import LISTING, CopiedFile, backup_folder, copy_files, restore_files
 
 __all__ = [
     "Backup",
@@ -108,9 +108,8 @@ def copy_back(place: str, target: StoreConfig) -> Restored | None:
     copies = _copies(folder)
     if copies is None or goal.scheme not in _MADE_OF_FILES:
         return None
-    if goal.file.suffix:
-        _require_named(goal.file, copies)
-    files = restore_files(copies, goal.file.parent if goal.file.suffix else goal.file)
+    _require_name(goal.file, copies)
+    files = restore_files(copies, goal.file.parent)
     with registry.open_source(target.address()) as store:
         store.count()
     return Restored(str(goal), tuple(files))
@@ -124,14 +123,11 @@ def _copies(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _require_named(goal: Path, copies: Path) -> None:
-    """Files keep their names: a sidecar belongs to its vectors by name."""
-    names = [item.path for item in read_listing(copies)]
-    if goal.name not in names:
-        raise BadOption(
-            f"the backup holds no {goal.name}, but {', '.join(names[:5])}",
-            advice=f"files keep their names: end the target with {names[0]}",
-        )
+def _require_name(goal: Path, copies: Path) -> None:
+    """Files and folders keep their names, because what lies beside them belongs to them by name."""
+    name = layout.collection_name(copies.name)
+    if name is not None and goal.name != name:
+        raise BadOption(f"the backup is of {name}, and files keep their names", advice=f"end the target with {name}")
 
 
 def start_load(ledger: Ledger, place: str, config: MigrationConfig) -> Ref:
