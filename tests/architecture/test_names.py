@@ -1,0 +1,40 @@
+"""Public names change on purpose only."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+import vecferry
+
+PINNED = {
+    "vecferry.contract": {"Aliasing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"},
+    "vecferry.errors": {
+        "ArchiveDamaged", "BadOption", "BadRecord", "ConfigError", "DataDiffer", "DataError", "LeaseLost", "LockHeld",
+        "LossRefused", "MissingExtra", "NotFound", "PlanRefused", "RetryLater", "Stopped", "StoreRefused",
+        "TargetNotEmpty", "UnsafeRoute", "VecferryError",
+    },
+    "vecferry.operations.backups": {
+        "Backup", "Restored", "archive_url", "backup", "copy_back", "copy_source", "restore", "start_export",
+        "start_load",
+    },
+    "vecferry.operations.look": {"Preview", "Status", "inventory", "preview", "status", "verify"},
+    "vecferry.operations.migrations": {"STRATEGIES", "abort", "approve", "run", "start"},
+    "vecferry.operations.report": {"report", "sheet_markdown", "write_report"},
+    "vecferry.operations.routes": {"discard", "rollback", "route"},
+    "vecferry.operations.serving": {"route"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", sorted(PINNED))
+def test_public_names_are_the_pinned_ones(module: str) -> None:
+    """`__all__` of what applications, flows and stores of others import, name by name; each name exists."""
+    found = importlib.import_module(module)
+    assert set(found.__all__) == PINNED[module]
+    assert all(hasattr(found, name) for name in found.__all__)
+
+
+def test_the_package_itself_offers_no_names() -> None:
+    """`import vecferry` loads nothing, so everything is imported from its own module."""
+    assert getattr(vecferry, "__all__", []) == []
