@@ -116,7 +116,7 @@ def test_a_person_who_does_not_answer_in_time_is_told_how_to_do_it_later(source:
 
 def test_an_interrupted_run_stops_at_its_next_batch_and_is_resumed(source: str, lines: str, tmp_path: Path) -> None:
     """Ctrl-C while rows move: exit 3 with the command that goes on, and that finishes the same migration."""
-    words = ("--max-rows-per-s", "20", "--batch-rows", "5", "--approve", "auto")
+    words = ("--max-rows-per-s", "40", "--batch-rows", "5", "--approve", "auto")
     with terminal("migrate", "--source", source, "--target", lines, *words, "--json") as shown:
         shown.wait_for("export")
         shown.process.send_signal(2)
