@@ -26,6 +26,7 @@ def flaky_source(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     monkeypatch.setitem(registry.STORES, "flaky", flaky.ENTRY)
     yield stores.source.replace("memory:", "flaky:")
     flaky.faults.clear()
+    flaky.write_faults.clear()
 
 
 def test_a_collection_moves_and_the_ui_shows_it(ledger: Ledger, stores: Stores) -> None:
@@ -66,6 +67,20 @@ def test_an_error_that_will_not_pass_ends_the_run_with_advice(
     assert (state.is_failed(), state.message) == (True, "the key is wrong. set the right one")
     assert task_run_of(flow_run_of(state), "inventory").run_count == 1
     assert not stores.open_target().exists()
+
+
+def test_after_a_slice_failed_no_other_starts(ledger: Ledger, stores: Stores, flaky_source: str) -> None:
+    """The error of the slice that failed ends the flow; what is left of the slices is for a resume, which finishes."""
+    target = stores.target.replace("memory:", "flaky:")
+    flaky.write_faults.append(StoreRefused("the disk is full"))
+    state = blue_green(stores.source, target, approve="auto", slice_rows=50, workers=1, return_state=True)
+    assert (state.is_failed(), state.message) == (True, "the disk is full")
+    migration = ledger.migrations()[0].id
+    assert [part.slice.number for part in ledger.slices(migration) if part.copied] == [0]
+
+    done = blue_green(migration_id=migration, return_state=True)
+    assert done.is_completed(), done.message
+    assert done.result()["state"] == State.SWITCHED
 
 
 def test_retry_in_the_ui_goes_on_with_the_same_migration(ledger: Ledger, stores: Stores, flaky_source: str) -> None:
