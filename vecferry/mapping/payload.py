@@ -158,23 +158,22 @@ def decide_payload(
     """What becomes of payload values. `rows` is the number of records, `field` our free key."""
     codec = PayloadCodec(target.payload, field, reserved)
     aside = {key: found for key, found in ((k, _aside(codec, k, v)) for k, v in profile.keys.items()) if found}
-    return codec, [
-        _whole(profile, rows, field, len(aside)),
-        *_per_key(profile, field, aside),
-        *_floats(profile, target),
-    ]
+    inexact = _floats(profile, target)
+    whole = _whole(profile, rows, field, named=len(aside) + len(inexact))
+    return codec, [whole, *_per_key(profile, field, aside), *inexact]
 
 
-def _whole(profile: PayloadProfile, rows: int, field: str, aside: int) -> Decision:
+def _whole(profile: PayloadProfile, rows: int, field: str, named: int) -> Decision:
+    """The payload as a whole; `named` is the number of exceptions that have decisions of their own."""
     if profile.rows < rows:
         detail = f"not looked at before; what the target cannot hold goes as JSON text to the key {quoted(field)}"
         return Decision("payload", Outcome.ENCODED, detail)
     keys = "more than " * profile.more_keys + counted(len(profile.keys), "key")
     types = sorted({kind for found in profile.keys.values() for kind in found.types})
     keys += f" ({', '.join(types)})" if types else ""
-    if not aside and not profile.more_keys:
+    if not named and not profile.more_keys:
         return exact("payload", f"{keys}; every value keeps its type and its bits", Filterable.SAME)
-    detail = f"{keys}; what is not named below keeps its type and its bits"
+    detail = f"{keys}; what no other row names keeps its type and its bits"
     if not profile.more_keys:
         return exact("payload", detail, Filterable.SAME)
     detail += f", or goes as JSON text to the key {quoted(field)} where the target cannot hold it"
