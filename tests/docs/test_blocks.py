@@ -65,6 +65,8 @@ def test_a_line_that_a_page_leaves_out_is_seen(session: Session) -> None:
     """Output that is not shown has to be marked as left out."""
     block = Block(ROOT / "README.md", 1, "console", "$ vecferry route nowhere\n", "")
     session.run(block)
-    longer = Block(ROOT / "README.md", 1, "console", "$ vecferry route nowhere\nerror: no route is named 'nowhere'\n", "")
+    longer = Block(
+        ROOT / "README.md", 1, "console", "$ vecferry route nowhere\nerror: no route is named 'nowhere'\n", ""
+    )
     with pytest.raises(AssertionError, match="printed as well"):
         session.run(longer)
