@@ -65,7 +65,20 @@ def test_a_refused_plan_ends_with_4_and_the_option_that_changes_it(vecferry: Vec
     assert done.code == 4
     assert "--metric" in done.document["error"]["advice"]
     assert done.document["error"]["migration"] == done.document["migration"]["id"]
-    assert done.document["migration"]["state"] == "PLANNED"
+    assert done.document["migration"]["state"] == "ABORTED"
+    assert done.document["next_commands"] == [f"vecferry status {done.document['migration']['id']}"]
+
+
+def test_a_migration_that_fails_before_its_plan_leaves_nothing_open(
+    vecferry: Vecferry, source: str, edge: str, home: Path
+) -> None:
+    """No archive, no report, no route, nothing to resume: the corrected command just works."""
+    assert vecferry("migrate", "--source", source, "--target", edge).code == 4
+    assert vecferry("list", "--live", "--json").document == {"migrations": []}
+    assert not (home / "archives").exists()
+    assert (
+        vecferry("migrate", "--source", source, "--target", edge, "--metric", "cosine", "--approve", "auto").code == 0
+    )
 
 
 def test_a_target_with_data_is_refused(vecferry: Vecferry, source: str, lines: str, tmp_path: Path) -> None:

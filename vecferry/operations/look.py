@@ -141,7 +141,7 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
             unwanted = {"approve", "resume"} | ({"abort"} if migration.strategy == "export" else set())
         elif question is not None and question.answer is Answer.APPROVED:
             unwanted = {"approve"}
-    elif ledger.fact(migration.id, "discarded") is not None:
+    elif migration.planned_at is None or ledger.fact(migration.id, "discarded") is not None:
         unwanted = {"discard"}
     found = states.next_commands(migration.state, migration.id)
     return tuple(command for command in found if command.split()[1] not in unwanted)

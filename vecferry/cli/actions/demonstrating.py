@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vecferry.cli.actions import request
-from vecferry.cli.actions.runs import conduct
+from vecferry.cli.actions.runs import conduct, first_run
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.errors import BadOption
@@ -39,7 +39,7 @@ def demo(screen: Screen, keep: Path | None) -> Result:
         options = {"source": source, "target": _target(screen, folder), "archive": folder / "archive"}
         config = request.migration(options, route=ROUTE, metric="cosine", approve="auto")
         ref = migrations.start(ledger, config)
-        moved = conduct(screen, ledger, ref)
+        moved = first_run(screen, ledger, ref)
         if moved.error is not None:
             return moved
         switched_to = routes.route(ledger, ROUTE).url

@@ -8,7 +8,7 @@ from typing import Any
 
 from vecferry import plain
 from vecferry.cli.actions import request
-from vecferry.cli.actions.runs import conduct
+from vecferry.cli.actions.runs import first_run
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.ledger import Ledger
@@ -25,14 +25,14 @@ def migrate(screen: Screen, ledger_place: str | None, options: Options) -> Resul
     """The whole way."""
     config = request.migration(options)
     ledger = Ledger.open(ledger_place)
-    return conduct(screen, ledger, migrations.start(ledger, config))
+    return first_run(screen, ledger, migrations.start(ledger, config))
 
 
 def export(screen: Screen, ledger_place: str | None, options: Options) -> Result:
     """A collection to an archive."""
     config = _into_folder(options)
     ledger = Ledger.open(ledger_place)
-    return conduct(screen, ledger, backups.start_export(ledger, config))
+    return first_run(screen, ledger, backups.start_export(ledger, config))
 
 
 def _into_folder(options: Options) -> Any:
@@ -44,7 +44,7 @@ def load(screen: Screen, ledger_place: str | None, archive: str, options: Option
     """An archive to a new collection."""
     config = request.migration(options, source=backups.archive_url(archive))
     ledger = Ledger.open(ledger_place)
-    return conduct(screen, ledger, backups.start_load(ledger, archive, config))
+    return first_run(screen, ledger, backups.start_load(ledger, archive, config))
 
 
 def backup(screen: Screen, ledger_place: str | None, options: Options) -> Result:
@@ -53,7 +53,7 @@ def backup(screen: Screen, ledger_place: str | None, options: Options) -> Result
     copied = backups.copy_source(config)
     if copied is None:
         ledger = Ledger.open(ledger_place)
-        return conduct(screen, ledger, backups.start_export(ledger, config))
+        return first_run(screen, ledger, backups.start_export(ledger, config))
     return _files(f"Copied to {copied.folder}, every file read back", plain.to_plain(copied), copied.files)
 
 

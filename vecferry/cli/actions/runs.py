@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -24,24 +25,36 @@ from vecferry.operations.report import report, write_report
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet, verdict_sheet
 
-__all__ = ["conduct", "ended", "runner", "verdict_text"]
+__all__ = ["conduct", "first_run", "runner", "verdict_text"]
+
+
+def first_run(screen: Screen, ledger: Ledger, ref: Ref) -> Result:
+    """Run a migration that was just registered.
+
+    One that fails before it has a plan is ended at once: nothing was moved, so there is nothing to go on with.
+    """
+    error = _run(screen, ledger, ref, partial(migrations.run, ref=ref))
+    unplanned = ledger.migration(ref.migration).planned_at is None
+    if error is not None and not isinstance(error, Stopped) and unplanned:
+        migrations.abort(ledger, ref.migration)
+    return _ended(screen, ledger, ref, error)
 
 
 def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunner], object] | None = None) -> Result:
-    """Run (or resume) a migration, or do `work` with its runner; write its report. An error becomes part of it."""
+    """Go on with a migration, or do `work` with its runner. An error becomes part of the result."""
+    return _ended(screen, ledger, ref, _run(screen, ledger, ref, work or partial(migrations.run, ref=ref)))
+
+
+def _run(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunner], object]) -> VecferryError | None:
     migration = ledger.migration(ref.migration)
     screen.migration = migration.id
     screen.say(f"migration {migration.id}: {migration.source_url} -> {migration.target_url}")
-    local = runner(screen)
     try:
         with screen.progress(), _interruptible(screen):
-            if work is None:
-                migrations.run(local, ref)
-            else:
-                work(local)
+            work(runner(screen))
     except VecferryError as error:
-        return ended(screen, ledger, ref, error)
-    return ended(screen, ledger, ref)
+        return error
+    return None
 
 
 @contextmanager
@@ -109,15 +122,15 @@ def _ask(screen: Screen, form: ApprovalForm, timeout_s: float) -> bool:
             return line.strip().lower() == "yes"
 
 
-def ended(screen: Screen, ledger: Ledger, ref: Ref, error: VecferryError | None = None) -> Result:
-    """The report of a run as its result, and where the report was written."""
-    content = report(ledger, ref.migration)
-    try:
-        content["report"] = str(write_report(ledger, ref.migration))
-    except OSError as problem:
-        # What was moved stays moved, whether or not a page about it can be written.
-        content["report"] = None
-        screen.say(f"the report was not written: {problem}")
+def _ended(screen: Screen, ledger: Ledger, ref: Ref, error: VecferryError | None) -> Result:
+    """What is known of a migration as the result of a run; written beside the archive once there is a plan."""
+    content = report(ledger, ref.migration) | {"report": None}
+    if content["rows"] is not None:
+        try:
+            content["report"] = str(write_report(ledger, ref.migration))
+        except OSError as problem:
+            # What was moved stays moved, whether or not a page about it can be written.
+            screen.say(f"the report was not written: {problem}")
     return Result(content, tuple(_pages(content)), error)
 
 
