@@ -40,6 +40,13 @@ STORES: dict[str, StoreEntry] = {
             "a tree of .npy files with .json sidecars, or one 2-D array with a JSONL beside it",
         ),
         StoreEntry(
+            "faiss",
+            "vecferry.stores.faiss_index",
+            ("faiss:///DIR/docs.index", "faiss:///DIR/docs.index?metadata=docs.json", "faiss:///FILE?index=hnsw"),
+            "a FAISS index with its metadata JSON; as a target flat, HNSW or IVF",
+            "faiss",
+        ),
+        StoreEntry(
             "jsonl",
             "vecferry.stores.jsonl",
             ("jsonl:///FILE.jsonl",),
