@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -11,8 +12,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any
 from urllib.request import urlopen
 
 from deployments.processes import running, tail
@@ -27,6 +29,7 @@ PORTS = range(14200, 18200)
 START_TIMEOUT_S = 120.0
 """A new database takes 9 s on an idle machine, far longer on a busy one."""
 ATTEMPTS = 3
+HOME = "PREFECT_HOME"
 
 
 class ServerError(RuntimeError):
@@ -64,8 +67,9 @@ def prefect_server(folder: Path, extra_env: Mapping[str, str] | None = None) -> 
             if _healthy(server, child):
                 yield server
                 return
-            if child.poll() is None or attempt == ATTEMPTS:
-                raise ServerError(f"Prefect's server did not start:\n{tail(logs / 'server.log')}")
+        why = tail(logs / "server.log")
+        if "in use" not in why or attempt == ATTEMPTS:
+            raise ServerError(f"Prefect's server did not start:\n{why}")
 
 
 @contextmanager
@@ -91,7 +95,7 @@ def _server(folder: Path, port: int, extra_env: Mapping[str, str]) -> Server:
     url = f"http://{HOST}:{port}"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     env = inherited | {
-        "PREFECT_HOME": str(folder),
+        HOME: str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_API_HOST": HOST,
@@ -126,10 +130,15 @@ def _healthy(server: Server, child: subprocess.Popen[bytes]) -> bool:
     end = time.monotonic() + START_TIMEOUT_S
     while child.poll() is None and time.monotonic() < end:
         try:
-            with urlopen(f"{server.api_url}/health", timeout=5) as answer:
-                if answer.status == 200:
-                    return True
-        except (URLError, TimeoutError, ConnectionError):
+            if _answer(server, "health") is True and _answer(server, "admin/settings")["home"] == server.env[HOME]:
+                return True
+        except (OSError, HTTPException, ValueError):
             pass
         time.sleep(0.2)
     return False
+
+
+def _answer(server: Server, path: str) -> Any:
+    # Another server may have taken the port, and answer in place of ours until ours has noticed: hence the settings.
+    with urlopen(f"{server.api_url}/{path}", timeout=5) as answer:
+        return json.load(answer)

@@ -50,7 +50,7 @@ def _guide(server: Server, source: str, target: str, folder: Path) -> list[str]:
         "  blue-green/blue-green   asks before the switch (Resume in the run's page)",
         "  blue-green/demo         switches without asking",
         "  rollback/rollback       with the migration's id, which the run's summary names",
-        "Parameters that work here (the next target needs another name):",
+        "Parameters that work here (roll back before the next one, and give it another target):",
         f"  source  {source}",
         f"  target  {target}",
         "  metric  cosine",
