@@ -1,0 +1,44 @@
+"""What all tests share: repeatable examples, and an honest list of what was not run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", deadline=None, database=None, print_blob=True)
+# Modules take the profile when they are imported, which is after this.
+settings.load_profile("steady")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test-all`: every test, and a word on each piece that is missing on this machine."""
+    parser.addoption("--run-everything", action="store_true", help="say at the end what could not be run here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Property tests search anew in the long run, and repeat themselves in the short one."""
+    if config.getoption("--run-everything"):
+        settings.load_profile("search")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what is missing, so that nobody takes a green run for more than it is."""
+    if not config.getoption("--run-everything"):
+        return
+    terminalreporter.section("not run here")
+    for line in missing_pieces():
+        terminalreporter.write_line(line)
+
+
+def missing_pieces() -> Iterator[str]:
+    """One line for each engine or program that a test would use if it were here."""
+    if not os.environ.get("VECFERRY_TEST_QDRANT_URL"):
+        yield "a real Qdrant server: set VECFERRY_TEST_QDRANT_URL (the loopback server stood in for it)"
+    if shutil.which("chromium") is None:
+        yield "a browser: install chromium to look at the Prefect UI (no test needs it yet)"
+    yield "Qdrant Cloud and Chroma Cloud: no account here; docs/tested-against.md lists what that leaves open"
