@@ -8,6 +8,7 @@ from numpy without a copy; a record that lacks a vector has null there, which is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,6 @@ ID, ID_KIND, DOCUMENT, PAYLOAD, HASHES = "id", "id_kind", "document", "payload",
 HASHES_BYTES = 48
 _VECTOR = "vector"
 _KIND_TYPE = pa.dictionary(pa.int8(), pa.string())
-_KINDS = pa.array([kind.value for kind in IdKind], pa.string())
 _KIND_INDEX = {kind: index for index, kind in enumerate(IdKind)}
 _ARROW_TYPE = {
     DType.FLOAT16: pa.float16(),
@@ -172,7 +172,13 @@ def kind_array(kinds: IdKind | Sequence[IdKind], rows: int) -> pa.DictionaryArra
         codes = np.full(rows, _KIND_INDEX[kinds], dtype=np.int8)
     else:
         codes = np.fromiter((_KIND_INDEX[kind] for kind in kinds), dtype=np.int8, count=rows)
-    return pa.DictionaryArray.from_arrays(pa.array(codes), _KINDS)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), _kinds())
+
+
+@functools.cache
+def _kinds() -> pa.StringArray:
+    # Made on first use: Arrow looks for pandas when it makes its first array, which costs a second at start-up.
+    return pa.array([kind.value for kind in IdKind], pa.string())
 
 
 def dense_array(values: Numbers, present: Mask | None = None) -> pa.FixedSizeListArray:
@@ -275,7 +281,8 @@ def id_texts(batch: pa.RecordBatch) -> pa.StringArray:
 
 def id_kinds(batch: pa.RecordBatch) -> list[str]:
     """The kind of each id, as text."""
-    kinds: list[str] = batch.column(ID_KIND).to_pylist()
+    # Cast first: Arrow makes a scalar object of each value of a dictionary, eighty times slower.
+    kinds: list[str] = batch.column(ID_KIND).cast(pa.string()).to_pylist()
     return kinds
 
 

@@ -13,8 +13,9 @@ The covered bytes are written down, with known answers, in `docs/archive-format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -56,13 +57,8 @@ def _pack(digests: Iterable[bytes], count: int) -> Hashes:
 
 
 def hash_rows(matrix: npt.NDArray[np.generic], seed: int) -> Hashes:
-    """Hash each row of a C-contiguous `(n, dim)` array: `(n, 16) uint8`."""
-    count = len(matrix)
-    if matrix.size == 0:
-        return _pack([_digest(b"", seed)] * count, count)
-    flat = np.ascontiguousarray(matrix).data.cast("B")
-    step = flat.nbytes // count
-    return _pack([_digest(flat[at : at + step], seed) for at in range(0, flat.nbytes, step)], count)
+    """Hash the bytes of each row of an `(n, dim)` array: `(n, 16) uint8`."""
+    return _pack(map(_digest, np.ascontiguousarray(matrix), repeat(seed)), len(matrix))
 
 
 def hash_segments(data: memoryview, offsets: npt.NDArray[np.int64], seed: int) -> Hashes:
@@ -91,16 +87,14 @@ def hash_documents(data: memoryview, offsets: npt.NDArray[np.int64], present: np
     return result
 
 
-def hash_ids(texts: Iterable[bytes], kinds: Iterable[str]) -> Hashes:
+def hash_ids(texts: Sequence[bytes], kinds: Iterable[str]) -> Hashes:
     """Hashes of typed ids."""
-    seeds: dict[str, int] = {}
-    out = []
-    for text, kind in zip(texts, kinds, strict=True):
-        seed = seeds.get(kind)
-        if seed is None:
-            seed = seeds[kind] = xxhash.xxh3_64_intdigest(kind.encode())
-        out.append(_digest(text, seed))
-    return _pack(out, len(out))
+    return _pack(map(_digest, texts, map(_kind_seed, kinds)), len(texts))
+
+
+@cache
+def _kind_seed(kind: str) -> int:
+    return xxhash.xxh3_64_intdigest(kind.encode())
 
 
 def digest(ids: Hashes, parts: npt.NDArray[np.uint8]) -> Digest:
