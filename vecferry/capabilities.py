@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from vecferry.model import DType, IdKind, Metric, VectorKind
 
-__all__ = ["Capabilities", "FloatText", "PayloadSupport", "PayloadType", "VectorSupport"]
+__all__ = ["EVERY_VECTOR", "Capabilities", "FloatText", "PayloadSupport", "PayloadType", "VectorSupport"]
 
 
 class FloatText(StrEnum):
@@ -57,6 +57,17 @@ class VectorSupport:
     nonfinite: bool = False
     normalises: frozenset[Metric] = frozenset()
     distorts: frozenset[Metric] = frozenset()
+
+
+EVERY_VECTOR = VectorSupport(
+    kinds=frozenset(VectorKind),
+    dtypes=frozenset(DType),
+    metrics=frozenset(Metric),
+    named=True,
+    missing=True,
+    nonfinite=True,
+)
+"""Whatever a record can hold, unchanged."""
 
 
 @dataclass(frozen=True, slots=True)

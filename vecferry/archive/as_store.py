@@ -14,10 +14,10 @@ from vecferry.address import Address
 from vecferry.archive import layout
 from vecferry.archive.archive import Archive
 from vecferry.archive.manifest import Manifest
-from vecferry.capabilities import Capabilities, PayloadSupport, VectorSupport
+from vecferry.capabilities import EVERY_VECTOR, Capabilities, PayloadSupport
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import ArchiveDamaged, DataDiffer, StoreRefused
-from vecferry.model import ALL_PARTS, CollectionSchema, DType, IdKind, Metric, Part, Slice, VectorKind
+from vecferry.model import ALL_PARTS, CollectionSchema, IdKind, Part, Slice
 
 __all__ = ["CAPABILITIES", "ArchiveSource", "open_source", "open_target"]
 
@@ -25,14 +25,7 @@ CAPABILITIES = Capabilities(
     store="archive",
     engine=f"vecferry archive {layout.VERSION}",
     id_kinds=frozenset(IdKind),
-    vectors=VectorSupport(
-        kinds=frozenset(VectorKind),
-        dtypes=frozenset(DType),
-        metrics=frozenset(Metric),
-        named=True,
-        missing=True,
-        nonfinite=True,
-    ),
+    vectors=EVERY_VECTOR,
     payload=PayloadSupport(),
     document=True,
     parallel_reads=2,

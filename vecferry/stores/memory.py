@@ -16,19 +16,16 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry import sealing
 from vecferry.address import Address
-from vecferry.capabilities import Capabilities, VectorSupport
+from vecferry.capabilities import EVERY_VECTOR, Capabilities
 from vecferry.contract import Reader, Target
 from vecferry.errors import NotFound, TargetNotEmpty
 from vecferry.model import (
     ALL_PARTS,
     CollectionSchema,
-    DType,
     IdKind,
     JsonObject,
-    Metric,
     Part,
     Slice,
-    VectorKind,
 )
 from vecferry.stores.conform import conform
 
@@ -38,14 +35,7 @@ _CAPABILITIES = Capabilities(
     store="memory",
     engine="this process",
     id_kinds=frozenset(IdKind),
-    vectors=VectorSupport(
-        kinds=frozenset(VectorKind),
-        dtypes=frozenset(DType),
-        metrics=frozenset(Metric),
-        named=True,
-        missing=True,
-        nonfinite=True,
-    ),
+    vectors=EVERY_VECTOR,
     document=True,
     one_process=True,
     parallel_reads=4,
