@@ -121,3 +121,15 @@ def test_a_disk_with_room_is_enough_for_the_archive_and_not_for_a_target_beside_
     space.require(plan, profile, tmp_path, SERVER)
     with pytest.raises(Stopped):
         space.require(plan, profile, tmp_path, address.parse(f"qdrant+edge://{tmp_path}/edge/docs"))
+
+
+def test_the_copies_of_a_source_made_of_files_need_room_as_well(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup stands beside the archive, on the same disk."""
+    profile = profile_of(mixed_batch(100))
+    needed = space.estimate_bytes(plan.schema, plan.rows, profile.payload.size_bytes)
+    disk(monkeypatch, int(needed * 1.5) + (64 << 20))
+    space.require(plan, profile, tmp_path, SERVER, backup_bytes=needed // 4)
+    with pytest.raises(Stopped):
+        space.require(plan, profile, tmp_path, SERVER, backup_bytes=needed)

@@ -30,10 +30,13 @@ def estimate_bytes(schema: CollectionSchema, rows: int, payload_bytes: int) -> i
     return rows * (row + _HASH_ROW_BYTES) + payload_bytes
 
 
-def require(plan: Plan, profile: Profile, archive: Path, target: Address) -> None:
-    """Raise Stopped when the archive's disk, or the target's where it is a local folder, is too small."""
+def require(plan: Plan, profile: Profile, archive: Path, target: Address, backup_bytes: int = 0) -> None:
+    """Raise Stopped when the archive's disk, or the target's where it is a local folder, is too small.
+
+    `backup_bytes` of files are copied beside the archive.
+    """
     needed = estimate_bytes(plan.schema, plan.rows, _text_bytes(profile))
-    folders = [(archive, needed)]
+    folders = [(archive, needed + backup_bytes)]
     if not target.host and target.path:
         folders.append((target.file, needed))
     by_disk: dict[int, tuple[Path, int]] = {}

@@ -54,7 +54,8 @@ def decide(ref: Ref) -> None:
     if work.switches:
         work.route()
     plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
-    space.require(plan, found.profile, work.archive_folder, work.config.target.public())
+    copied = sum(item.file.stat().st_size for item in work.source().files()) if work.config.backup else 0
+    space.require(plan, found.profile, work.archive_folder, work.config.target.public(), copied)
     Archive.create(work.archive_folder, found.schema.name, plan.to_json())
     work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
 
