@@ -48,12 +48,13 @@ def _run(folder: Path) -> bool:
     with prefect_server(folder / "prefect", home | quiet) as server:
         say(f"   {server.url}")
         say(f"2. The blue-green flow: {ROWS:,} records of {DIMENSION} numbers, {source} -> {target}")
-        # A process of its own: it ends, and has sent its last log lines, before the server does.
+        # A process of its own: it ends, and has sent its last log lines, before the server does. Ctrl-C reaches this
+        # process alone, which ends that one.
         command = [sys.executable, "-m", "deployments.demo_flows", source, target, ROUTE]
-        good = subprocess.run(command, env=dict(server.env), cwd=PROJECT, check=False).returncode == 0
+        done = subprocess.run(command, env=dict(server.env), cwd=PROJECT, check=False, start_new_session=True)
     untouched = file_digest(folder / "old") == before
     say(f"\nThe old store's files are {'byte for byte as they were' if untouched else 'NOT as they were'}.")
-    return good and untouched
+    return done.returncode == 0 and untouched
 
 
 if __name__ == "__main__":
