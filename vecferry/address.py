@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -17,7 +19,7 @@ _SECRET_WORDS = ("key", "token", "password", "secret")
 class Address:
     """A parsed URL. `path` is percent-decoded; `options` are the query's; `secrets` never appear in `str()`.
 
-    `scheme:relative/path` is allowed for stores of files.
+    `scheme:relative/path` is allowed for stores of files; it is kept absolute.
     """
 
     scheme: str
@@ -79,7 +81,15 @@ def parse(url: str, secrets: dict[str, str] | None = None) -> Address:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     _refuse_secrets(parts.username, options)
     host = parts.hostname or ""
-    return Address(scheme.lower(), host, port, unquote(parts.path), parts.path, options, secrets or {})
+    path = parts.path if host else _absolute(parts.path)
+    return Address(scheme.lower(), host, port, unquote(path), path, options, secrets or {})
+
+
+def _absolute(path: str) -> str:
+    """One spelling of a local path, the same from every folder: a ledger entry must mean one place for good."""
+    if path and not path.startswith("/"):
+        path = posixpath.normpath(posixpath.join(quote(str(Path.cwd())), path))
+    return re.sub("/+", "/", path)
 
 
 def _refuse_secrets(username: str | None, options: dict[str, str]) -> None:

@@ -205,3 +205,47 @@ def test_slices_are_copied_by_several_threads(harness: Harness, docs: str) -> No
     harness.run(ref)
     assert len(contents(f"{docs}-new")) == 300
     assert len(names) > 1
+
+
+def test_a_relative_place_means_the_same_from_every_folder(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started in one folder, rolled back from another: the ledger holds absolute places."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    fill("jsonl:points.jsonl", [mixed_batch(20)])
+    ref = harness.migrate("jsonl:points.jsonl", "qdrant+edge:edge/docs", archive="archive")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    harness.run(ref)
+    harness.rollback(ref)
+    assert harness.route(ref).url == f"jsonl://{tmp_path}/work/points.jsonl"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_target_that_was_dropped_before_the_end_is_filled_anew(harness: Harness, tmp_path: Path) -> None:
+    """Slices that were loaded into a target that is gone are loaded again; nothing is taken for done."""
+    source, target = f"jsonl://{tmp_path}/source.jsonl", f"qdrant+edge://{tmp_path}/edge/docs"
+    fill(source, [mixed_batch(300)])
+    ref = harness.start(source, target, slice_rows=60)
+    assert harness.run_until_killed(ref, "copy.slice_recorded=kill@3") == -9
+    with registry.open_target(address.parse(target)) as store:
+        store.drop()
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert len(contents(target)) == 300
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("numpy:///data/vectors.npy", "vectors"),
+        ("qdrant://127.0.0.1:6334/v1.0", "v1.0"),
+        ("qdrant+edge:///data/my%20docs", "my docs"),
+        ("jsonl:///data/dump.v2.jsonl", "dump.v2"),
+    ],
+)
+def test_the_route_is_named_like_the_source(harness: Harness, url: str, name: str) -> None:
+    """The logical name is the collection's own; a file's without its ending."""
+    ref = harness.start(url, "memory:///named")
+    assert harness.migration(ref).route == name

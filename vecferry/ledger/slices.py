@@ -61,6 +61,13 @@ class Slices(Database):
             _change(write, row, verified=result, verified_at=write.now)
             audit.append(write, "slice verified", migration_id, {"number": number, "result": result})
 
+    def forget_load(self, migration_id: str, number: int, token: int | None = None) -> None:
+        """Take back that a slice was loaded, so that its part is loaded again (the target was lost)."""
+        with self._write() as write:
+            row = _found(write, migration_id, number, token)
+            _change(write, row, loaded_at=None, verified=None, verified_at=None)
+            audit.append(write, "load forgotten", migration_id, {"number": number})
+
     def forget_slice(self, migration_id: str, number: int, token: int | None = None) -> None:
         """Take back all that was recorded of a slice, so that it is done anew (its part was damaged or lost)."""
         with self._write() as write:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from vecferry.address import Address
 from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, UnsafeRoute
 from vecferry.ledger import ENDED, Answer, Holder, Ledger, State, migration_resource
@@ -15,6 +14,8 @@ from vecferry.strategies.export import export_archive
 from vecferry.strategies.runner import Ref, Runner
 
 __all__ = ["STRATEGIES", "abort", "approve", "run", "start"]
+
+_FILE_SUFFIXES = (".npy", ".npz", ".jsonl", ".json", ".index", ".faiss")
 
 STRATEGIES = ("blue-green", "load", "export")
 """`blue-green` ends with a switch, `load` with a verdict, `export` with an archive."""
@@ -30,22 +31,34 @@ def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green")
         registry.entry(address.scheme)
     if str(source) == str(target):
         raise BadOption(f"source and target are the same: {source}", advice="give the target another collection name")
-    name = _short(source.raw_path)
+    name = _logical_name(source)
     migration = ledger.create_migration(
         name=f"{name}-to-{target.scheme.partition('+')[0]}",
         strategy=strategy,
         source_url=str(source),
         target_url=str(target),
         route=config.route or name,
-        archive=str(config.archive or ""),
-        config=config.model_dump(mode="json"),
+        archive=str(config.archive.absolute() if config.archive else ""),
+        config=_placed(config).model_dump(mode="json"),
         limit=config.limit,
     )
     return Ref(ledger.url, migration.id)
 
 
-def _short(path: str) -> str:
-    return Path(path.rstrip("/")).stem or "collection"
+def _logical_name(source: Address) -> str:
+    """The source collection's name; a file's without its ending."""
+    for suffix in _FILE_SUFFIXES:
+        if source.name.endswith(suffix):
+            return source.name.removesuffix(suffix) or "collection"
+    return source.name
+
+
+def _placed(config: MigrationConfig) -> MigrationConfig:
+    """The configuration with every place absolute, so that it means the same from any folder, for good."""
+    source = config.source.model_copy(update={"url": str(config.source.public())})
+    target = config.target.model_copy(update={"url": str(config.target.public())})
+    archive = config.archive.absolute() if config.archive else None
+    return config.model_copy(update={"source": source, "target": target, "archive": archive})
 
 
 def run(runner: Runner, ref: Ref) -> Verdict | None:

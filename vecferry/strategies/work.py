@@ -17,7 +17,7 @@ from vecferry.model import CollectionSchema, JsonObject, Receipt
 from vecferry.strategies.runner import Ref
 from vecferry.transfer import halt, handles, pace, progress
 from vecferry.transfer.backup import backup_folder
-from vecferry.transfer.export import Limits
+from vecferry.transfer.limits import Limits
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.plan import Plan
 

@@ -27,12 +27,20 @@ def prepare(ref: Ref) -> None:
         return
     target = work.target()
     if not target.exists():
+        _forget_loads(work)
         target.create(work.target_schema, _mark(work))
         failpoints.reached("prepare.created")
     elif (target.mark() or {}).get("migration") != ref.migration:
         raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
     target.begin_load()
     work.move(State.PLANNED, State.COPYING, event="copy started")
+
+
+def _forget_loads(work: Work) -> None:
+    """A target that somebody dropped is filled anew: what the ledger says was loaded into it is gone."""
+    for row in work.slices():
+        if row.loaded_at is not None:
+            work.ledger.forget_load(work.ref.migration, row.slice.number, work.ref.token)
 
 
 def _mark(work: Work) -> dict[str, object]:

@@ -10,7 +10,6 @@ from vecferry.ledger import Answer, State
 from vecferry.routing import aliases
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.work import open_work
-from vecferry.transfer import progress, retry
 from vecferry.transfer.scan import Changes, changes_in
 
 __all__ = ["approval_form", "approved", "check_route", "recheck_slice", "record_answer", "require_unchanged", "switch"]
@@ -49,12 +48,7 @@ def record_answer(ref: Ref, form: ApprovalForm, *, yes: bool, by: str) -> int:
 def recheck_slice(ref: Ref, number: int) -> Changes:
     """Read one slice of the source again and compare ids and hashes with the archive."""
     work = open_work(ref)
-    found = retry.call(
-        work.config.retry_budget_s,
-        lambda: changes_in(work.source(), work.slice(number).slice, work.archive, work.config.batch_rows),
-    )
-    progress.advance(ref.migration, "recheck", found.rows)
-    return found
+    return changes_in(work.source(), work.slice(number).slice, work.archive, work.limits("recheck"))
 
 
 def require_unchanged(ref: Ref, changes: Sequence[Changes]) -> None:
