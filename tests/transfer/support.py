@@ -16,7 +16,7 @@ from vecferry.archive import Archive, Changes, HashRows
 from vecferry.contract import Target
 from vecferry.model import CollectionSchema, IdKind, Receipt, RecordId
 from vecferry.stores import registry
-from vecferry.transfer.export import Limits
+from vecferry.transfer.limits import Limits
 from vecferry.transfer.pace import Pace
 
 SCHEMA = schema()

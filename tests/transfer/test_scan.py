@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.migrating import mixed_batch, schema
-from tests.transfer.support import BATCH_ROWS, archived, memory, name, one
+from tests.transfer.support import BATCH_ROWS, archived, limits, memory, name, one
 from vecferry import batch as columns
 from vecferry.contract import Target
+from vecferry.transfer.pace import Pace
 from vecferry.transfer.scan import MAX_EXAMPLES, Changes, changes_in, target_changes
 
 ROWS = 300
@@ -27,7 +29,7 @@ def changes(store: Target, folder: Path, change: Callable[[Target], None], slice
     parts = store.slices(slices)
     archive, _ = archived(folder, store, slices)
     change(store)
-    found = sum((changes_in(store, part, archive, BATCH_ROWS) for part in parts), Changes())
+    found = sum((changes_in(store, part, archive, limits()) for part in parts), Changes())
     whole = target_changes(store, store.slices(1), archive, [part.number for part in parts], BATCH_ROWS)
     for field in ("rows", "new", "changed", "deleted"):
         assert getattr(found, field) == getattr(whole, field)
@@ -110,7 +112,17 @@ def test_a_record_that_did_not_travel_is_not_new(tmp_path: Path) -> None:
     travelled = [row for row, text in enumerate(known.ids().column("id").to_pylist()) if text != "doc-5"]
     archive.write_hashes(0, [known.slice(row, 1) for row in travelled])
     assert len(archive.read_hashes(0)) == 10
-    found = changes_in(store, part, archive, BATCH_ROWS)
+    found = changes_in(store, part, archive, limits())
     assert (found.rows, bool(found)) == (11, False)
     store.write(one(5))
-    assert changes_in(store, part, archive, BATCH_ROWS).changed_ids == (str(name(5)),)
+    assert changes_in(store, part, archive, limits()).changed_ids == (str(name(5)),)
+
+
+def test_a_second_look_at_the_source_keeps_its_pace_and_counts_its_rows(store: Target, tmp_path: Path) -> None:
+    """A production source is spared before the switch as it was during the copy."""
+    archive, _ = archived(tmp_path, store)
+    waits, moved = list[float](), list[int]()
+    paced = replace(limits(moved), pace=Pace(BATCH_ROWS, lambda: 0.0, waits.append))
+    assert not changes_in(store, store.slices(1)[0], archive, paced)
+    assert sum(moved) == ROWS
+    assert waits == [1.0, 2.0, 3.0, 4.0]

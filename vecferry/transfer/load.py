@@ -13,7 +13,7 @@ from vecferry.contract import Target
 from vecferry.errors import BadRecord
 from vecferry.mapping import Mapping
 from vecferry.transfer import progress, retry
-from vecferry.transfer.export import Limits
+from vecferry.transfer.limits import Limits
 
 __all__ = ["load_part"]
 

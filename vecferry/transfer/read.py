@@ -9,9 +9,11 @@ import pyarrow as pa
 from vecferry import plain
 from vecferry.contract import Source
 from vecferry.model import ALL_PARTS, Part, Slice
+from vecferry.transfer import progress
+from vecferry.transfer.limits import Limits
 from vecferry.transfer.plan import FIRST_ROWS
 
-__all__ = ["read_slice"]
+__all__ = ["read_slice", "read_within"]
 
 
 def read_slice(
@@ -23,6 +25,16 @@ def read_slice(
     inner = [plain.from_plain(Slice, item) for item in part.bounds["of"]]
     batches = (batch for item in inner for batch in source.read(item, columns, batch_rows))
     return _first(batches, part.bounds[FIRST_ROWS])
+
+
+def read_within(source: Source, part: Slice, limits: Limits) -> Iterator[pa.RecordBatch]:
+    """The whole records of a slice, no faster than the limits allow; rows count once the next batch is asked for."""
+    with progress.provisional(limits.moved) as moved:
+        for batch in read_slice(source, part, batch_rows=limits.batch_rows):
+            limits.check()
+            limits.pace.take(batch.num_rows)
+            yield batch
+            moved(batch.num_rows)
 
 
 def _first(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -15,7 +15,9 @@ from vecferry.archive import Archive
 from vecferry.contract import Source
 from vecferry.idtable import IdTable
 from vecferry.model import IDS_ONLY, Slice
-from vecferry.transfer.read import read_slice
+from vecferry.transfer import retry
+from vecferry.transfer.limits import Limits
+from vecferry.transfer.read import read_within
 
 __all__ = ["Changes", "HashIndex", "changes_in", "target_changes"]
 
@@ -88,15 +90,19 @@ class HashIndex:
         return np.flatnonzero(~self._seen)
 
 
-def changes_in(source: Source, part: Slice, archive: Archive, batch_rows: int) -> Changes:
-    """What of one slice differs from its part now, records that did not travel included.
+def changes_in(source: Source, part: Slice, archive: Archive, limits: Limits) -> Changes:
+    """What of one slice differs from its part now, records that did not travel included. Tries again within limits.
 
     Memory: 72 bytes a record of the slice, and a batch.
     """
-    known = archive.read_part(part.number, batch_rows, IDS_ONLY)
-    index = HashIndex((sealing.hash_ids(batch), columns.stored_hashes(batch)) for batch in known)
-    found = _compare(index, read_slice(source, part, batch_rows=batch_rows))
-    return found + _deleted(index, archive.read_part(part.number, batch_rows, IDS_ONLY))
+
+    def look() -> Changes:
+        known = archive.read_part(part.number, limits.batch_rows, IDS_ONLY)
+        index = HashIndex((sealing.hash_ids(batch), columns.stored_hashes(batch)) for batch in known)
+        found = _compare(index, read_within(source, part, limits))
+        return found + _deleted(index, archive.read_part(part.number, limits.batch_rows, IDS_ONLY))
+
+    return retry.call(limits.retry_budget_s, look)
 
 
 def target_changes(

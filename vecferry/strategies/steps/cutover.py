@@ -10,6 +10,7 @@ from vecferry.ledger import Answer, State
 from vecferry.routing import aliases
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.work import open_work
+from vecferry.transfer import retry
 from vecferry.transfer.scan import Changes, changes_in
 
 __all__ = ["approval_form", "approved", "check_route", "recheck_slice", "record_answer", "require_unchanged", "switch"]
@@ -48,7 +49,8 @@ def record_answer(ref: Ref, form: ApprovalForm, *, yes: bool, by: str) -> int:
 def recheck_slice(ref: Ref, number: int) -> Changes:
     """Read one slice of the source again and compare ids and hashes with the archive."""
     work = open_work(ref)
-    return changes_in(work.source(), work.slice(number).slice, work.archive, work.limits("recheck"))
+    source = retry.call(work.config.retry_budget_s, work.source)  # closed since the verdict
+    return changes_in(source, work.slice(number).slice, work.archive, work.limits("recheck"))
 
 
 def require_unchanged(ref: Ref, changes: Sequence[Changes]) -> None:
