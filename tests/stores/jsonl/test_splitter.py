@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stores.jsonl.test_dialects import opened
-from vecferry.stores.jsonl import splitter
-from vecferry.stores.jsonl.splitter import Cursor, CutShort
+from vecferry.stores import json_splitter as splitter
+from vecferry.stores.json_splitter import Cursor, CutShort
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from vecferry import hashing
 from vecferry.errors import BadRecord, StoreRefused
 from vecferry.model import IdKind
+from vecferry.stores.json_ids import typed_id
+from vecferry.stores.json_splitter import Cursor, Malformed
 from vecferry.stores.json_text import is_exact, object_text, parse_quickly, parse_strictly, payload_text, quick_text
-from vecferry.stores.jsonl.points import typed_id
-from vecferry.stores.jsonl.splitter import Cursor, Malformed
 
 __all__ = ["Entry", "Metadata", "Stated"]
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import orjson
 
+from vecferry.stores.json_splitter import Cursor, CutShort, Malformed
 from vecferry.stores.json_text import parse_strictly
-from vecferry.stores.jsonl.splitter import Cursor, CutShort, Malformed
 
 __all__ = ["CHROMA_COLUMNS", "Dialect", "Texts", "detect", "records", "spans_of"]
 

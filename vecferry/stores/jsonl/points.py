@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
 
 from vecferry.model import IdKind
+from vecferry.stores.json_ids import stated_id, typed_id, unicode_text
 from vecferry.stores.json_text import (
     is_exact,
     object_text,
@@ -21,10 +20,8 @@ from vecferry.stores.json_text import (
 )
 from vecferry.stores.jsonl.dialects import Dialect, Texts
 
-__all__ = ["Point", "Rules", "default_kind", "read_record", "typed_id"]
+__all__ = ["Point", "Rules", "read_record"]
 
-_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _KNOWN = frozenset({"id", "id_kind", "vector", "payload", "document"})
 _QDRANT_KEYS = frozenset({"id", "vector", "payload"})
 
@@ -72,7 +69,7 @@ def _point(value: dict[str, Any], text: bytes, rules: Rules, payload: bytes) -> 
         raise ValueError("it has no id")
     kind = value.get("id_kind") if "id_kind" in known else None
     uuids = rules.dialect is not Dialect.LINES
-    id_text, id_kind = typed_id(value["id"], uuids=uuids) if kind is None else _stated_id(value["id"], kind)
+    id_text, id_kind = typed_id(value["id"], uuids=uuids) if kind is None else stated_id(value["id"], kind)
     vector = value.get("vector")
     if _bools(text) > _bools(payload):
         _refuse_bools(vector)
@@ -118,7 +115,7 @@ def _column_point(texts: Texts) -> Point:
             _refuse_bools(vector)
     payload = texts.get("metadatas", (0, b"null"))[1]
     text = b"{}" if payload == b"null" else object_text(payload)
-    return Point(_unicode(id_text), IdKind.STRING, vector, text, _document(_value(texts, "documents")))
+    return Point(unicode_text(id_text), IdKind.STRING, vector, text, _document(_value(texts, "documents")))
 
 
 def _value(texts: Texts, column: str) -> Any:
@@ -135,45 +132,7 @@ def _document(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError("its document is not text")
-    return _unicode(value)
-
-
-def typed_id(value: Any, *, uuids: bool) -> tuple[str, IdKind]:
-    """The id that a JSON value is; `uuids`: text that is a UUID is one. Raises ValueError for what cannot be an id."""
-    if isinstance(value, str):
-        if uuids and _UUID.fullmatch(value):
-            return str(uuid.UUID(value)), IdKind.UUID
-        return _unicode(value), IdKind.STRING
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"the id {value!r} is neither text nor an integer")
-    if not _INT64_MIN <= value <= _UINT64_MAX:
-        raise ValueError(f"the id {value} does not fit 64 bits")
-    return str(value), IdKind.UINT64 if value >= 0 else IdKind.INT64
-
-
-def default_kind(kind: IdKind, text: str) -> bool:
-    """Whether a line without `id_kind` would be read as this kind."""
-    return kind in (IdKind.STRING, IdKind.UINT64) or (kind is IdKind.INT64 and text.startswith("-"))
-
-
-def _stated_id(value: Any, kind: Any) -> tuple[str, IdKind]:
-    """An id whose kind the line states."""
-    if kind == IdKind.UUID and isinstance(value, str) and _UUID.fullmatch(value):
-        return str(uuid.UUID(value)), IdKind.UUID
-    text, found = typed_id(value, uuids=False)
-    if kind == IdKind.INT64 and found is not IdKind.STRING and int(text) < 2**63:
-        return text, IdKind.INT64
-    if kind != found:
-        raise ValueError(f"the id {value!r} is not of the kind {kind!r} that the line states")
-    return text, found
-
-
-def _unicode(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"the text {value[:60]!r} holds half of a character") from None
-    return value
+    return unicode_text(value)
 
 
 def _refuse_bools(value: Any) -> None:

@@ -16,10 +16,10 @@ from vecferry import hashing
 from vecferry.errors import BadRecord
 from vecferry.model import CollectionSchema, DType, IdKind, Part, VectorField
 from vecferry.stores.file_store import FileMark, FileView, IdIndex
+from vecferry.stores.json_splitter import Malformed
 from vecferry.stores.jsonl import vectors
 from vecferry.stores.jsonl.dialects import Dialect, Texts, detect, records, spans_of
 from vecferry.stores.jsonl.points import Point, Rules, read_record
-from vecferry.stores.jsonl.splitter import Malformed
 
 __all__ = ["JsonView"]
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from vecferry import batch as batches
 from vecferry.model import IdKind, VectorField, VectorKind
-from vecferry.stores.jsonl.points import default_kind
+from vecferry.stores.json_ids import default_kind
 
 __all__ = ["lines"]
 

@@ -14,8 +14,8 @@ from vecferry import hashing
 from vecferry.errors import BadRecord
 from vecferry.model import IdKind
 from vecferry.stores.file_store import IdIndex
+from vecferry.stores.json_ids import typed_id
 from vecferry.stores.json_text import is_exact, parse_quickly, parse_strictly, payload_text, quick_text
-from vecferry.stores.jsonl.points import typed_id
 
 __all__ = ["Lines"]
 
