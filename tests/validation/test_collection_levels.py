@@ -93,7 +93,7 @@ def table(ids: list[RecordId]) -> IdTable:
     return IdTable([sealing.hash_ids(columns.ids_batch(ids))])
 
 
-@given(expected=st.lists(IDS, unique=True), listed=st.lists(st.lists(IDS, max_size=5), max_size=5))
+@given(expected=st.lists(IDS, unique=True), listed=st.lists(st.lists(IDS, max_size=4), max_size=4))
 def test_the_id_set_is_compared_as_a_loop_would(expected: list[RecordId], listed: list[list[RecordId]]) -> None:
     """Unexpected ids, repeats of expected ones and those that do not come are counted, whatever the batches."""
     flat = [item for part in listed for item in part]
