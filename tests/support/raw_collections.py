@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import chromadb
+import faiss
 import numpy as np
 import numpy.typing as npt
 from chromadb.config import Settings
@@ -19,7 +20,7 @@ from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Point
 
 __all__ = ["KINDS", "Place", "RawData", "generate", "make_source", "target_url"]
 
-KINDS = ("numpy", "numpy-tree", "jsonl", "qdrant+edge", "qdrant", "chroma+path", "chroma")
+KINDS = ("numpy", "numpy-tree", "jsonl", "faiss", "qdrant+edge", "qdrant", "chroma+path", "chroma")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def target_url(kind: str, place: Place, name: str) -> str:
         "numpy": f"numpy://{place.folder}/{name}/vectors.npy",
         "numpy-tree": f"numpy://{place.folder}/{name}",
         "jsonl": f"jsonl://{place.folder}/{name}.jsonl",
+        "faiss": f"faiss://{place.folder}/{name}.index",
         "qdrant+edge": f"qdrant+edge://{place.folder}/edge/{name}",
         "qdrant": f"qdrant://127.0.0.1:{place.qdrant_port}/{name}?rest_port={place.qdrant_rest_port}",
         "chroma+path": f"chroma+path://{place.folder}/chroma-{name}/{name}",
@@ -114,6 +116,17 @@ def _jsonl(place: Place, name: str, data: RawData) -> str:
             record = {"id": f"doc-{number}", "vector": vector, "payload": data.with_text(number)}
             lines.write(json.dumps(record) + "\n")
     return f"jsonl://{path}"
+
+
+def _faiss(place: Place, name: str, data: RawData) -> str:
+    path = place.folder / f"{name}.index"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    index = faiss.IndexFlatL2(data.vectors.shape[1])
+    index.add(data.vectors)
+    faiss.write_index(index, str(path))
+    metadata = {str(number): data.with_text(number) for number in range(len(data))}
+    path.with_suffix(".json").write_text(json.dumps(metadata))
+    return f"faiss://{path}"
 
 
 def _id_of(number: int) -> int | str:
@@ -186,6 +199,7 @@ _MAKERS: dict[str, Callable[[Place, str, RawData], str]] = {
     "numpy": _numpy,
     "numpy-tree": _numpy_tree,
     "jsonl": _jsonl,
+    "faiss": _faiss,
     "qdrant+edge": _edge,
     "qdrant": _qdrant,
     "chroma+path": _chroma_folder,

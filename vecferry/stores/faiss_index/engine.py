@@ -5,6 +5,7 @@ Only classes that are known to give vectors back are asked: some end the process
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -23,7 +24,6 @@ _EXACT_CODES = ("IndexFlat", "IndexFlatL2", "IndexFlatIP", "IndexFlatL2Panorama"
 _LOSSY_CODES = (
     "IndexScalarQuantizer",
     "IndexPQ",
-    "IndexPQFastScan",
     "IndexLSH",
     "IndexResidualQuantizer",
     "IndexLocalSearchQuantizer",
@@ -55,6 +55,11 @@ _LOSSY_LISTS = (
 )
 _REFINED = ("IndexRefine", "IndexRefineFlat", "IndexRefinePanorama")
 _MAPS = ("IndexIDMap", "IndexIDMap2")
+_KNOWN = frozenset(
+    (*_EXACT_CODES, *_LOSSY_CODES, *_GRAPHS, *_EXACT_LISTS, *_LOSSY_LISTS, *_REFINED, *_MAPS, "IndexPreTransform")
+)
+_QUANTIZERS = ("pq", "sq", "rq", "lsq", "prq", "plsq", "rabitq")
+_SIGNATURE = re.compile(r"^Error in .* at \S+:\d+: (?:Error: )?", re.DOTALL)
 _BINARY = b"IB"
 _LEAST_LIMIT_BYTES = 64 << 20
 _reading = threading.Lock()
@@ -81,7 +86,7 @@ class _Codes(_Node):
     def __init__(self, index: Any, name: str) -> None:
         self._index = index
         self.rows = self.claimed = int(index.ntotal)
-        self.words = name.removeprefix("Index")
+        self.words = name.removeprefix("Index").removesuffix("L2").removesuffix("IP")
         self.lossy = "" if name in _EXACT_CODES else _words_of_loss(name)
 
     def read(self, start: int, stop: int) -> Numbers:
@@ -157,32 +162,50 @@ def _words_of_loss(name: str) -> str:
     return f"{name} keeps codes, not vectors: what comes out is what FAISS reconstructs from them"
 
 
-def _node(index: Any) -> _Node:
+def _node(index: Any, dimension: int) -> _Node:
     index = faiss.downcast_index(index)
     name = type(index).__name__
+    if name not in _KNOWN:
+        raise StoreRefused(f"{name} cannot be read", advice="FAISS gives no vectors back from it, or not safely")
+    _check_sizes(index, name, dimension)
     if name in _EXACT_CODES or name in _LOSSY_CODES:
         return _Codes(index, name)
     if name in _EXACT_LISTS or name in _LOSSY_LISTS:
         return _Lists(index, name)
     if name in _MAPS:
-        return _Mapped(index, name, _node(index.index))
-    if name == "IndexPreTransform":
-        return _Transformed(index, _node(index.index))
+        return _Mapped(index, name, _node(index.index, dimension))
     if name in _GRAPHS:
-        return _storage(index, name)
+        return _storage(index, name, dimension)
     if name in _REFINED:
-        return _described(_node(index.refine_index), "Refine")
-    raise StoreRefused(f"{name} cannot be read", advice="FAISS gives no vectors back from it, or not safely")
+        return _described(_node(index.refine_index, dimension), "Refine")
+    return _Transformed(index, _node(index.index, int(index.index.d)))
 
 
-def _storage(index: Any, name: str) -> _Node:
+def _check_sizes(index: Any, name: str, dimension: int) -> None:
+    """Raise Malformed where parts of a damaged index contradict each other: FAISS would write beyond its buffers."""
+    quantizers = [getattr(index, part) for part in _QUANTIZERS if hasattr(index, part)]
+    dimensions = {dimension, int(index.d)} | {int(part.d) for part in quantizers}
+    codes = {int(part.code_size) for part in quantizers}
+    if quantizers:
+        codes.add(int(index.code_size))
+    if getattr(index, "invlists", None) is not None:
+        dimensions.add(int(index.quantizer.d))
+        codes |= {int(index.code_size), int(index.invlists.code_size)}
+    if name in _LOSSY_CODES and index.codes.size() != index.ntotal * index.code_size:
+        raise Malformed(f"{index.ntotal} codes of {index.code_size} bytes are not {index.codes.size()} bytes")
+    if len(dimensions) > 1 or len(codes) > 1 or dimension < 1:
+        sizes = f"dimensions {sorted(dimensions)}, bytes of a code {sorted(codes)}"
+        raise Malformed(f"the parts of its {name.removeprefix('Index')} do not fit each other: {sizes}")
+
+
+def _storage(index: Any, name: str, dimension: int) -> _Node:
     """The vectors below a graph."""
     if index.storage is None:
         raise Malformed("it holds a graph without its vectors (it was written with IO_FLAG_SKIP_STORAGE)")
     words = name.removeprefix("Index").removesuffix("Flat")
     if "HNSW" in name:
         words += f", ef_construct {index.hnsw.efConstruction}, ef_search {index.hnsw.efSearch}"
-    return _described(_node(index.storage), f"{words},")
+    return _described(_node(index.storage, dimension), f"{words},")
 
 
 def _described(node: _Node, words: str) -> _Node:
@@ -191,12 +214,16 @@ def _described(node: _Node, words: str) -> _Node:
 
 
 class VectorsByEngine(Vectors):
-    """An index that FAISS has opened, mapped into memory where it can be."""
+    """An index that FAISS has opened. It is in memory, unless `mapped`, where FAISS can.
 
-    def __init__(self, path: Path) -> None:
+    Only a file whose lengths were all held against its size may be mapped: FAISS reads beyond the end of one that was
+    cut, and that ends the process.
+    """
+
+    def __init__(self, path: Path, *, mapped: bool = False) -> None:
         self._path = path
-        self._index = _opened(path)
-        self._node = _node(self._index)
+        self._index = _opened(path, mapped=mapped)
+        self._node = _node(self._index, int(self._index.d))
         self.rows, self.claimed, self.ids = self._node.rows, self._node.claimed, self._node.ids
         self.dimension, self.metric = int(self._index.d), int(self._index.metric_type)
         self.words, self.lossy, self.ordered = self._node.words, self._node.lossy, self._node.ordered
@@ -213,7 +240,7 @@ class VectorsByEngine(Vectors):
             ) from error
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, *, mapped: bool) -> Any:
     """The index as FAISS reads it. Raises BadRecord."""
     size_bytes = path.stat().st_size
     with path.open("rb") as stream:
@@ -222,18 +249,19 @@ def _opened(path: Path) -> Any:
     with _reading:
         _limit(size_bytes)
         try:
-            return faiss.read_index(str(path), _flags())
+            return faiss.read_index(str(path), _flags(mapped))
         except (RuntimeError, MemoryError) as error:
             raise BadRecord(f"{path} is not an index that FAISS can read: {_reason(error)}") from error
 
 
-def _flags() -> int:
-    """Codes are mapped, not read, where this version can; a data file is looked for beside the index and never written.
+def _flags(mapped: bool) -> int:
+    """A data file is looked for beside the index and never written.
 
     Without the precomputed tables of a product quantizer a search would be slow; here nobody searches.
     """
-    found: int = getattr(faiss, "IO_FLAG_MMAP_IFC", 0) | getattr(faiss, "IO_FLAG_SKIP_PRECOMPUTE_TABLE", 0)
-    return found | faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_ONDISK_SAME_DIR
+    found: int = faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_ONDISK_SAME_DIR
+    found |= getattr(faiss, "IO_FLAG_SKIP_PRECOMPUTE_TABLE", 0)
+    return found | (getattr(faiss, "IO_FLAG_MMAP_IFC", 0) if mapped else 0)
 
 
 def _limit(size_bytes: int) -> None:
@@ -246,4 +274,4 @@ def _limit(size_bytes: int) -> None:
 
 def _reason(error: Exception) -> str:
     """What FAISS says, without its C++ signatures."""
-    return str(error).rpartition("Error: ")[2] or type(error).__name__
+    return _SIGNATURE.sub("", str(error)) or type(error).__name__

@@ -96,7 +96,7 @@ class FaissStore(FileStore):
     def _vectors(self) -> Vectors:
         layout = self._layout()
         if layout is None or self._reader is Reader.PUBLIC:
-            return VectorsByEngine(self.final)
+            return VectorsByEngine(self.final, mapped=layout is not None)
         return VectorsByPlace(self.final, layout)
 
     def _has_data(self) -> bool:
