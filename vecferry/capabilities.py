@@ -46,6 +46,7 @@ class VectorSupport:
 
     `normalises`: metrics under which it stores unit vectors. `missing`: a record may lack a vector.
     `distorts`: metrics under which a stored vector comes back changed by rounding.
+    `share_keys`: vectors and payload keys share one set of names, so a key may not be a vector's name.
     """
 
     kinds: frozenset[VectorKind] = frozenset({VectorKind.DENSE})
@@ -57,6 +58,7 @@ class VectorSupport:
     nonfinite: bool = False
     normalises: frozenset[Metric] = frozenset()
     distorts: frozenset[Metric] = frozenset()
+    share_keys: bool = False
 
 
 EVERY_VECTOR = VectorSupport(

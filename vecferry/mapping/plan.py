@@ -192,10 +192,12 @@ def decide(
         reserved.add(ids.field)
     if isinstance(document, DocumentInPayload):
         reserved.add(document.field)
+    vectors, of_vectors = decide_vectors(schema, profile, target_capabilities, rules)
+    if target_capabilities.vectors.share_keys:
+        reserved |= {target.name for _, target, _ in vectors.moved()} - {""}
     payload, of_payload = decide_payload(
         profile.payload, profile.rows, target_capabilities, side_field, frozenset(reserved)
     )
-    vectors, of_vectors = decide_vectors(schema, profile, target_capabilities, rules)
     named = frozenset() if rules.metric is None else frozenset({METRIC_CONSENT})
     return Mapping(
         ids,

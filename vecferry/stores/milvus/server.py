@@ -1,0 +1,82 @@
+"""`milvus://HOST:19530/COLLECTION`, `milvuss://` (TLS) and `zilliz://HOST/COLLECTION` (Zilliz Cloud: TLS, port 443).
+
+Options: `database`, `key` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `load`
+(`true`: load a source that is not loaded), `index` (`AUTOINDEX`, the default; `HNSW`, `FLAT`), `m`, `ef_construct`,
+`timeout_s`, `ready_timeout_s`. Secrets: `token` (`user:password` or a key) or `api_key`.
+"""
+
+from __future__ import annotations
+
+from vecferry.address import Address
+from vecferry.capabilities import Capabilities
+from vecferry.contract import Reader
+from vecferry.errors import BadOption
+from vecferry.stores.milvus import capabilities
+from vecferry.stores.milvus.checks import check_name
+from vecferry.stores.milvus.collection import MilvusCollection
+from vecferry.stores.milvus.connection import Connection, Endpoint, number
+from vecferry.stores.milvus.loading import index_wish
+from vecferry.stores.milvus.schema import wished_key
+
+__all__ = ["ServerCollection", "open_source", "open_target"]
+
+_PORTS = {"milvus": 19530, "milvuss": 19530, "zilliz": 443}
+_MOST_PAYLOAD_BYTES = 65_536  # Milvus's limit of the dynamic field
+
+
+def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
+    """Open a collection for reading. Nothing is asked before the first use, which raises NotFound if it is absent."""
+    return ServerCollection(address, reader, loads=_flag(address, "load"))
+
+
+def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
+    """Open a collection that need not exist. Raises BadOption for a name that Milvus does not take."""
+    check_name(address.collection(), str(address))
+    return ServerCollection(address, reader, loads=True)
+
+
+class ServerCollection(MilvusCollection):
+    """A collection of a server. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
+
+    max_payload_bytes = _MOST_PAYLOAD_BYTES
+
+    def __init__(self, address: Address, reader: Reader, *, loads: bool) -> None:
+        address.only_options("database", "key", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
+        if not address.host or address.raw_path.strip("/").count("/"):
+            form = f"{address.scheme}://HOST/COLLECTION"
+            raise BadOption(f"{address} is not of the form {form}", advice="the database is an option: ?database=")
+        wish = index_wish(address, "AUTOINDEX")
+        super().__init__(str(address), address.collection(), wish, public=reader is Reader.PUBLIC, loads=loads)
+        self._endpoint = _endpoint(address)
+        self._key = wished_key(address)
+
+    def capabilities(self) -> Capabilities:
+        return capabilities.server(self._key, self._live_layout(), lite=self._connection().is_lite)
+
+    def _is_there(self) -> bool:
+        return True
+
+    def _connect(self) -> Connection:
+        return Connection(self._endpoint)
+
+
+def _endpoint(address: Address) -> Endpoint:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    token = address.secrets.get("token") or address.secrets.get("api_key") or ""
+    if not token.isascii() or not (token.isprintable()):
+        raise BadOption(f"the token for {address} has characters that no header can carry")
+    return Endpoint(
+        str(address),
+        f"{host}:{address.port or _PORTS[address.scheme]}",
+        tls=address.scheme != "milvus",
+        token=token,
+        database=address.options.get("database", ""),
+        timeout_s=number(address, "timeout_s", 120.0),
+    )
+
+
+def _flag(address: Address, option: str) -> bool:
+    text = address.options.get(option, "false")
+    if text not in ("true", "false"):
+        raise BadOption(f"{option}={text} is neither true nor false")
+    return text == "true"
