@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 
 from vecferry.errors import BadRecord, StoreRefused
-from vecferry.stores.faiss_index.layout import Malformed
+from vecferry.stores.faiss_index.layout import Layout, Malformed
 from vecferry.stores.faiss_index.vectors import Ids, Numbers, Vectors, mapped_ids
 
 __all__ = ["VectorsByEngine"]
@@ -214,15 +214,16 @@ def _described(node: _Node, words: str) -> _Node:
 
 
 class VectorsByEngine(Vectors):
-    """An index that FAISS has opened. It is in memory, unless `mapped`, where FAISS can.
+    """An index that FAISS has opened.
 
-    Only a file whose lengths were all held against its size may be mapped: FAISS reads beyond the end of one that was
-    cut, and that ends the process.
+    `layout` is given where every length in the file was held against its size: only such a file is mapped instead of
+    held in memory, and may have a data file, because FAISS reads beyond the end of one that was cut, which ends the
+    process.
     """
 
-    def __init__(self, path: Path, *, mapped: bool = False) -> None:
+    def __init__(self, path: Path, layout: Layout | None = None) -> None:
         self._path = path
-        self._index = _opened(path, mapped=mapped)
+        self._index = _opened(path, layout)
         self._node = _node(self._index, int(self._index.d))
         self.rows, self.claimed, self.ids = self._node.rows, self._node.claimed, self._node.ids
         self.dimension, self.metric = int(self._index.d), int(self._index.metric_type)
@@ -240,7 +241,7 @@ class VectorsByEngine(Vectors):
             ) from error
 
 
-def _opened(path: Path, *, mapped: bool) -> Any:
+def _opened(path: Path, layout: Layout | None) -> Any:
     """The index as FAISS reads it. Raises BadRecord."""
     size_bytes = path.stat().st_size
     with path.open("rb") as stream:
@@ -249,19 +250,30 @@ def _opened(path: Path, *, mapped: bool) -> Any:
     with _reading:
         _limit(size_bytes)
         try:
-            return faiss.read_index(str(path), _flags(mapped))
+            index = faiss.read_index(str(path), _flags(layout))
         except (RuntimeError, MemoryError) as error:
             raise BadRecord(f"{path} is not an index that FAISS can read: {_reason(error)}") from error
+    if layout is None and _in_data_file(index):
+        raise StoreRefused(f"{path} keeps codes in a data file", advice="read it and write it whole with FAISS first")
+    return index
 
 
-def _flags(mapped: bool) -> int:
-    """A data file is looked for beside the index and never written.
+def _in_data_file(index: Any) -> bool:
+    """Whether the inverted lists somewhere within an index lie in a file of their own."""
+    found = faiss.try_extract_index_ivf(index)
+    lists = None if found is None else found.invlists
+    return lists is not None and isinstance(faiss.downcast_InvertedLists(lists), faiss.OnDiskInvertedLists)
+
+
+def _flags(layout: Layout | None) -> int:
+    """How FAISS opens a file: nothing is written, and a data file is looked for beside the index.
 
     Without the precomputed tables of a product quantizer a search would be slow; here nobody searches.
     """
-    found: int = faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_ONDISK_SAME_DIR
-    found |= getattr(faiss, "IO_FLAG_SKIP_PRECOMPUTE_TABLE", 0)
-    return found | (getattr(faiss, "IO_FLAG_MMAP_IFC", 0) if mapped else 0)
+    found: int = faiss.IO_FLAG_READ_ONLY | getattr(faiss, "IO_FLAG_SKIP_PRECOMPUTE_TABLE", 0)
+    if layout is None or layout.data_file:
+        return found | faiss.IO_FLAG_ONDISK_SAME_DIR
+    return found | getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
 
 
 def _limit(size_bytes: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -17,7 +18,7 @@ from vecferry.errors import BadOption, BadRecord, NotFound, StoreRefused
 from vecferry.model import CollectionSchema, JsonObject
 from vecferry.stores.faiss_index.capabilities import capabilities
 from vecferry.stores.faiss_index.engine import VectorsByEngine
-from vecferry.stores.faiss_index.layout import Layout, Malformed, read_layout
+from vecferry.stores.faiss_index.layout import Malformed, read_layout
 from vecferry.stores.faiss_index.options import Options
 from vecferry.stores.faiss_index.vectors import Vectors, VectorsByPlace, data_path
 from vecferry.stores.faiss_index.view import IndexView, fingerprint
@@ -41,7 +42,8 @@ class FaissStore(FileStore):
         self._kept: IndexView | None = None
 
     def files(self) -> Sequence[SourceFile]:
-        paths = [*self._paths(), mark_path(self.final)] if self._has_data() else [mark_path(self.final)]
+        with self._naming():
+            paths = [*self._paths(), mark_path(self.final)] if self._has_data() else [mark_path(self.final)]
         return [SourceFile(path, path.name) for path in paths if path.exists()]
 
     def notation(self) -> JsonObject:
@@ -65,18 +67,22 @@ class FaissStore(FileStore):
         metadata = self._options.metadata
         if metadata is not None and self._options.named and not metadata.exists():
             raise NotFound(f"{self.url}: there is no {metadata}")
-        layout = self._layout()
+        layout = read_layout(self.final)
         beside = [] if layout is None or not layout.data_file else [data_path(self.final, layout)]
         return [self.final, *([metadata] if metadata is not None and metadata.exists() else []), *beside]
 
-    def _layout(self) -> Layout | None:
+    def _view(self) -> IndexView:
+        with self._naming():
+            return self._kept_view(self._paths())
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
         try:
-            return read_layout(self.final)
+            yield
         except Malformed as error:
             raise BadRecord(f"{self.final} is not a FAISS index that can be read: {error}") from error
 
-    def _view(self) -> IndexView:
-        paths = self._paths()
+    def _kept_view(self, paths: Sequence[Path]) -> IndexView:
         stamp = f"{self._reader} {self.url} {self.final.stat().st_ino} {fingerprint(paths)}"
         with _views_lock:
             kept = _views.get(stamp)
@@ -88,15 +94,12 @@ class FaissStore(FileStore):
     def _new_view(self, paths: Sequence[Path]) -> IndexView:
         mark = self._mark()
         tagged = mark is not None and mark.notation.get("payload") == "canonical"
-        try:
-            return IndexView(self.url, paths, self._vectors(), self._options, tagged=tagged)
-        except Malformed as error:
-            raise BadRecord(f"{self.final} is not a FAISS index that can be read: {error}") from error
+        return IndexView(self.url, paths, self._vectors(), self._options, tagged=tagged)
 
     def _vectors(self) -> Vectors:
-        layout = self._layout()
+        layout = read_layout(self.final)
         if layout is None or self._reader is Reader.PUBLIC:
-            return VectorsByEngine(self.final, mapped=layout is not None)
+            return VectorsByEngine(self.final, layout)
         return VectorsByPlace(self.final, layout)
 
     def _has_data(self) -> bool:

@@ -53,7 +53,6 @@ class VectorsByPlace(Vectors):
         self._layout = layout
         self._path = data_path(path, layout)
         self._handle = self._open(self._path)
-        self._check_places()
         self.rows, self.dimension, self.metric = layout.rows, layout.dimension, layout.metric
         self.claimed, self.words, self.ordered = layout.claimed, layout.words, layout.ids_at is None
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(layout.sizes)])
@@ -66,11 +65,6 @@ class VectorsByPlace(Vectors):
         handle = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, handle)
         return handle
-
-    def _check_places(self) -> None:
-        layout, size_bytes = self._layout, os.fstat(self._handle).st_size
-        if layout.ids_at is not None and len(layout.sizes) and (layout.ids_at + layout.sizes * 8).max() > size_bytes:
-            raise Malformed(f"its lists go beyond the {size_bytes} bytes of {self._path.name}")
 
     def _run_ids(self) -> Ids | None:
         if self._layout.ids_at is None:
@@ -106,7 +100,10 @@ class VectorsByPlace(Vectors):
 
 
 def data_path(path: Path, layout: Layout) -> Path:
-    """The file of the vectors. A data file is looked for beside the index only, wherever the index says that it is."""
+    """The file of the vectors. A data file is looked for beside the index only, wherever the index says that it is.
+
+    Raises NotFound where it is not there, Malformed where it is too short.
+    """
     if not layout.data_file:
         return path
     beside = path.with_name(Path(layout.data_file).name)
@@ -115,6 +112,9 @@ def data_path(path: Path, layout: Layout) -> Path:
             f"{path} keeps its lists in {layout.data_file}, and {beside.name} is not beside it",
             advice="put the data file into the folder of the index",
         )
+    size_bytes = beside.stat().st_size
+    if layout.ids_at is not None and len(layout.sizes) and (layout.ids_at + layout.sizes * 8).max() > size_bytes:
+        raise Malformed(f"its lists go beyond the {size_bytes} bytes of {beside.name}")
     return beside
 
 
