@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Numbers", "build", "numbers", "search", "vectors_by_id"]
+__all__ = ["Numbers", "build", "build_on_disk", "numbers", "search", "vectors_by_id"]
 
 Numbers = npt.NDArray[np.float32]
 
@@ -34,13 +34,26 @@ def build(path: Path, words: str, vectors: Numbers, ids: Any = None, metric: int
     return index
 
 
+def build_on_disk(folder: Path, words: str, vectors: Numbers, ids: Any) -> Path:
+    """An index whose lists lie in a file of their own, as FAISS makes them for what does not fit memory."""
+    path = folder / "docs.index"
+    index = build(path, words, vectors, ids)
+    lists = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(folder / "lists.ivfdata"))
+    for number in range(index.nlist):
+        held = index.invlists
+        lists.add_entries(number, held.list_size(number), held.get_ids(number), held.get_codes(number))
+    index.replace_invlists(lists)
+    faiss.write_index(index, str(path))
+    return path
+
+
 def vectors_by_id(path: Path) -> dict[int, Numbers]:
     """Every vector of a flat, HNSW or IVF index by FAISS's id."""
-    index = faiss.read_index(str(path))
+    whole = index = faiss.read_index(str(path))
     ids = None
-    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
-        ids = faiss.vector_to_array(index.id_map)
-        index = faiss.downcast_index(index.index)
+    if isinstance(whole, faiss.IndexIDMap | faiss.IndexIDMap2):
+        ids = faiss.vector_to_array(whole.id_map)
+        index = faiss.downcast_index(whole.index)  # lives as long as the whole
     if isinstance(index, faiss.IndexIVF):
         lists = index.invlists
         held = [

@@ -219,22 +219,10 @@ def test_ids_that_stand_twice_are_all_read(tmp_path: Path) -> None:
     assert source.fetch(batches.ids_batch([RecordId(IdKind.UINT64, "7")])).num_rows == 2
 
 
-def on_disk(folder: Path) -> Path:
-    """An index whose lists lie in a file of their own, as FAISS makes them for what does not fit memory."""
-    index = raw.build(folder / "i.index", "IVF4,Flat", VECTORS, OWN)
-    lists = faiss.OnDiskInvertedLists(4, index.code_size, str(folder / "lists.ivfdata"))
-    for number in range(4):
-        held = index.invlists
-        lists.add_entries(number, held.list_size(number), held.get_ids(number), held.get_codes(number))
-    index.replace_invlists(lists)
-    faiss.write_index(index, str(folder / "i.index"))
-    return folder / "i.index"
-
-
 @pytest.mark.parametrize("reader", Reader)
 def test_lists_in_a_file_of_their_own_are_read(tmp_path: Path, reader: Reader) -> None:
     """OnDiskInvertedLists: both files are read, watched and backed up."""
-    source = opened(on_disk(tmp_path), reader=reader)
+    source = opened(raw.build_on_disk(tmp_path, "IVF4,Flat", VECTORS, OWN), reader=reader)
     assert_same(source, OWN, VECTORS)
     assert "lists.ivfdata" in {item.relative for item in source.files()}
     assert "lists.ivfdata" in source.fingerprint()
@@ -242,11 +230,11 @@ def test_lists_in_a_file_of_their_own_are_read(tmp_path: Path, reader: Reader) -
 
 def test_a_data_file_is_looked_for_beside_the_index_only(tmp_path: Path) -> None:
     """A path in an index is not followed: the file must be in the index's folder."""
-    path = on_disk(tmp_path)
+    path = raw.build_on_disk(tmp_path, "IVF4,Flat", VECTORS, OWN)
     (tmp_path / "moved").mkdir()
-    path.rename(tmp_path / "moved" / "i.index")
+    path.rename(tmp_path / "moved" / path.name)
     with pytest.raises(NotFound, match=r"lists\.ivfdata is not beside it"):
-        opened(tmp_path / "moved" / "i.index").count()
+        opened(tmp_path / "moved" / path.name).count()
 
 
 @pytest.mark.parametrize("words", ["IVF4,PQ4x4fs", "PQ4x4fs", "IVF4,FlatDedup", "ITQ,LSH"])
@@ -259,7 +247,7 @@ def test_an_index_that_gives_no_vectors_back_is_refused(tmp_path: Path, words: s
 
 def test_reading_leaves_every_byte_and_time(tmp_path: Path) -> None:
     """After everything was read by both readers the files are byte-identical, and no other file is there."""
-    path = on_disk(tmp_path)
+    path = raw.build_on_disk(tmp_path, "IVF4,Flat", VECTORS, OWN)
     path.with_suffix(".json").write_text('{"-300": {"a": 1}}')
     before = {item.name: (item.read_bytes(), item.stat().st_mtime_ns) for item in tmp_path.iterdir()}
     for reader in Reader:

@@ -217,8 +217,7 @@ class VectorsByEngine(Vectors):
     """An index that FAISS has opened.
 
     `layout` is given where every length in the file was held against its size: only such a file is mapped instead of
-    held in memory, and may have a data file, because FAISS reads beyond the end of one that was cut, which ends the
-    process.
+    held in memory, because FAISS reads beyond the end of one that was cut, which ends the process.
     """
 
     def __init__(self, path: Path, layout: Layout | None = None) -> None:
@@ -253,7 +252,7 @@ def _opened(path: Path, layout: Layout | None) -> Any:
             index = faiss.read_index(str(path), _flags(layout))
         except (RuntimeError, MemoryError) as error:
             raise BadRecord(f"{path} is not an index that FAISS can read: {_reason(error)}") from error
-    if layout is None and _in_data_file(index):
+    if _in_data_file(index):
         raise StoreRefused(f"{path} keeps codes in a data file", advice="read it and write it whole with FAISS first")
     return index
 
@@ -266,14 +265,12 @@ def _in_data_file(index: Any) -> bool:
 
 
 def _flags(layout: Layout | None) -> int:
-    """How FAISS opens a file: nothing is written, and a data file is looked for beside the index.
+    """How FAISS opens a file; nothing is written.
 
     Without the precomputed tables of a product quantizer a search would be slow; here nobody searches.
     """
     found: int = faiss.IO_FLAG_READ_ONLY | getattr(faiss, "IO_FLAG_SKIP_PRECOMPUTE_TABLE", 0)
-    if layout is None or layout.data_file:
-        return found | faiss.IO_FLAG_ONDISK_SAME_DIR
-    return found | getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
+    return found | (0 if layout is None else getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
 
 
 def _limit(size_bytes: int) -> None:

@@ -49,7 +49,7 @@ class Options:
     metadata: Path | None
     named: bool = False
     ids: Ids = Ids.AUTO
-    keys: Keys = Keys.ID
+    by: Keys = Keys.ID
     kind: Kind = Kind.FLAT
     m: int = 32
     ef_construct: int = 40
@@ -59,7 +59,7 @@ class Options:
     @classmethod
     def of(cls, address: Address) -> Options:
         """Raises BadOption for an option that is unknown, malformed, or not of the kind that is built."""
-        address.only_options("metadata", "id", "keys", "index", "m", "ef_construct", "nlist", "nprobe")
+        address.only_options("metadata", "id", "by", "index", "m", "ef_construct", "nlist", "nprobe")
         given = address.options
         kind = _choice(given, "index", Kind, Kind.FLAT)
         _refuse_foreign(given, kind, {"m": Kind.HNSW, "ef_construct": Kind.HNSW, "nlist": Kind.IVF, "nprobe": Kind.IVF})
@@ -67,7 +67,7 @@ class Options:
             _metadata(address),
             bool(given.get("metadata")),
             _choice(given, "id", Ids, Ids.AUTO),
-            _choice(given, "keys", Keys, Keys.ID),
+            _choice(given, "by", Keys, Keys.ID),
             kind,
             _number(given, "m", 32, 2),
             _number(given, "ef_construct", 40, 1),

@@ -98,7 +98,8 @@ class FaissStore(FileStore):
 
     def _vectors(self) -> Vectors:
         layout = read_layout(self.final)
-        if layout is None or self._reader is Reader.PUBLIC:
+        # FAISS looks for a data file where the index says that it was, or prints to the standard output.
+        if layout is None or (self._reader is Reader.PUBLIC and not layout.data_file):
             return VectorsByEngine(self.final, layout)
         return VectorsByPlace(self.final, layout)
 

@@ -65,13 +65,13 @@ class IndexView(FileView):
 
     def _row_keys(self, metadata: Metadata) -> Ids:
         """The metadata key of each row: `(rows,) int64`."""
-        by_row = self._options.keys is choices.Keys.ROW
+        by_row = self._options.by is choices.Keys.ROW
         if by_row and not self._vectors.ordered:
-            raise BadOption(f"{self._url}: inverted lists keep no order of rows, so that ?keys=row names nothing")
+            raise BadOption(f"{self._url}: inverted lists keep no order of rows, so that ?by=row names nothing")
         if metadata.is_list and self._own_ids and not by_row:
             raise BadOption(
                 f"{self._url}: the metadata are a list, and the index has ids of its own",
-                advice="if entry i belongs to the row that was added as number i, say ?keys=row; "
+                advice="if entry i belongs to the row that was added as number i, say ?by=row; "
                 "else save the metadata as an object with the ids as keys",
             )
         return np.arange(self.rows) if by_row or self._vectors.ids is None else self._vectors.ids
@@ -82,7 +82,7 @@ class IndexView(FileView):
             keys = "ids of the index's own" if self._own_ids else "row numbers"
             raise BadRecord(
                 f"{self._url}: no key of the metadata names a row, for example {shown}; keys must be {keys}",
-                advice="?keys=row where they are row numbers, ?metadata= where the file is of something else",
+                advice="?by=row where they are row numbers, ?metadata= where the file is of something else",
             )
 
     # Describing
