@@ -31,7 +31,7 @@ test: $(STAMP) ## the tests, under three minutes on two cores
 	@$(PYTEST) -m "not slow"
 
 test-all: $(STAMP) ## every test, the slow ones too; names what is missing here
-	@$(PYTEST) --timeout 1800 --run-everything
+	@VECFERRY_TEST_SEARCH=1 $(PYTEST) --timeout 1800 --run-everything
 
 lint: $(STAMP) ## ruff, mypy strict on the core, layers
 	@$(BIN)/ruff check .
