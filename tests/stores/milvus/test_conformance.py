@@ -49,7 +49,7 @@ class TestFolderOfNumbers(TestFolder):
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
-        return lambda name: parse(f"milvus+path://{tmp_path}/numbers.db/{quote(name, safe='')}?key=int64")
+        return lambda name: parse(f"milvus+path://{tmp_path}/numbers.db/{quote(name, safe='')}?ids=int64")
 
 
 class TestServer(MilvusConformance):
@@ -57,8 +57,8 @@ class TestServer(MilvusConformance):
 
     @pytest.fixture
     def place(self, milvus: MilvusServer) -> Place:
-        prefix = uuid4().hex
-        return lambda name: parse(f"{milvus.url}/{quote(f'c{prefix}{name}' if name.isalnum() else name, safe='')}")
+        suffix = uuid4().hex
+        return lambda name: parse(f"{milvus.url}/{quote(f'{name}_{suffix}', safe='')}")
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
         with contextlib.closing(client_of(address.port or 0)) as client:

@@ -21,7 +21,7 @@ from vecferry.stores.milvus.layout import Layout
 from vecferry.stores.milvus.payloads import INTERNAL_KEYS, misfit
 from vecferry.stores.milvus.schema import field_name
 
-__all__ = ["Checked", "check_batch", "check_name", "check_schema", "known_ids"]
+__all__ = ["Checked", "check_batch", "check_name", "check_schema", "known_ids", "possible_name"]
 
 # Milvus's own rule for collections and fields.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -52,9 +52,14 @@ class Checked:
         return found
 
 
+def possible_name(name: str) -> bool:
+    """Whether a collection of a server could bear this name; milvus-lite is not that strict."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str, url: str) -> None:
     """Raises BadOption for a name that no collection can be made with."""
-    if not _NAME.fullmatch(name):
+    if not possible_name(name):
         raise BadOption(
             f"{url}: Milvus takes no collection named {name!r}",
             advice="a letter or _ first, then letters, digits and _, 255 at most",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from pymilvus.grpc_gen import milvus_pb2
@@ -17,7 +16,7 @@ from vecferry.contract import Target
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorKind
 from vecferry.stores.milvus import columns, loading, schema, slicing
-from vecferry.stores.milvus.checks import Checked, check_batch, check_name, check_schema, known_ids
+from vecferry.stores.milvus.checks import Checked, check_batch, check_name, check_schema, known_ids, possible_name
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import NotLoaded, TooLarge
 from vecferry.stores.milvus.filters import KeyFilter
@@ -30,6 +29,7 @@ __all__ = ["MilvusCollection"]
 _WINDOW_ROWS = 16_384  # a server's largest answer to a filter with a limit
 _WINDOW_BYTES = 16 << 20
 _FETCH_IDS = 1000
+_Answer = TypeVar("_Answer")
 
 
 class _Rows(Protocol):
@@ -67,9 +67,8 @@ class MilvusCollection(Target):
     def exists(self) -> bool:
         if not self._is_there():
             return False
-        request = milvus_pb2.DescribeCollectionRequest(collection_name=self._name)
         try:
-            self._connection().call("DescribeCollection", request)
+            self._described(self._connection())
         except NotFound:
             return False
         return True
@@ -79,8 +78,7 @@ class MilvusCollection(Target):
 
     def count(self) -> int:
         self._layout()
-        with self._reading():
-            return counted(self._connection(), self._name)
+        return self._reading(lambda: counted(self._connection(), self._name))
 
     def slices(self, n: int) -> list[Slice]:
         layout = self._layout()
@@ -141,17 +139,20 @@ class MilvusCollection(Target):
     def _ask(self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None) -> pa.RecordBatch:
         connection = self._connection()
         rows: _Rows = PublicRows(connection, self._name) if self._public else WireRows(connection, self._name)
-        with self._reading():
-            return rows.ask(expression, layout, parts, limit)
+        return self._reading(lambda: rows.ask(expression, layout, parts, limit))
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Say that the collection is gone, where another handle dropped it."""
+    def _reading(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, and once more after loading, where a server was started again or somebody released the collection."""
         try:
-            yield
+            return ask()
         except NotFound:
             self._known = None
             raise
+        except NotLoaded:
+            if not self._loads:
+                raise
+            loading.load(self._connection(), self._name, self._wish.timeout_s)
+            return ask()
 
     # Writing
 
@@ -240,26 +241,43 @@ class MilvusCollection(Target):
         if not self._is_there():
             raise NotFound(f"{self.url} does not exist", advice="check the path")
         connection, name = self._connection(), self._name
-        answer = self._described(connection)
+        answer = self._found(connection)
         parted = connection.call("ShowPartitions", milvus_pb2.ShowPartitionsRequest(collection_name=name))
         aliases = connection.ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=name)).aliases
         found = loading.indexes_of(connection, name)
-        return schema.described(answer, found, list(parted.partition_names), list(aliases), self.url)
+        seen = schema.described(answer, found, list(parted.partition_names), list(aliases), self.url)
+        if connection.is_lite:
+            _refuse_nullable_vectors(seen.layout, self.url)
+        return seen
 
-    def _described(self, connection: Connection) -> Any:
-        request = milvus_pb2.DescribeCollectionRequest(collection_name=self._name)
+    def _found(self, connection: Connection) -> Any:
         try:
-            return connection.call("DescribeCollection", request)
+            return self._described(connection)
         except NotFound as error:
             there = connection.ask("ShowCollections", milvus_pb2.ShowCollectionsRequest()).collection_names
             advice = f"found there: {', '.join(sorted(there)) or 'no collection'}"
             raise NotFound(str(error), advice=advice) from error
+
+    def _described(self, connection: Connection) -> Any:
+        if not connection.is_lite and not possible_name(self._name):
+            raise NotFound(f"{self.url} does not exist: Milvus takes no such name")
+        return connection.call("DescribeCollection", milvus_pb2.DescribeCollectionRequest(collection_name=self._name))
 
     def _live_layout(self) -> Layout | None:
         """The fields, or None where there is no collection."""
         if self._known is None and not self.exists():
             return None
         return self._known or self._look().layout
+
+
+def _refuse_nullable_vectors(layout: Layout, url: str) -> None:
+    for place in layout.vectors:
+        if place.nullable and place.vector.kind is VectorKind.DENSE:
+            raise StoreRefused(
+                f"{url}: vector field {place.field!r} may be null, which milvus-lite stores as zeros: which ones are "
+                "null cannot be told",
+                advice="copy the collection to one whose vectors may not be null",
+            )
 
 
 def _window_rows(layout: Layout, parts: frozenset[Part]) -> int:

@@ -16,7 +16,7 @@ from pymilvus.exceptions import MilvusException
 
 from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
 
-__all__ = ["NotLoaded", "TooLarge", "grpc_failure", "public_errors", "status_failure", "wire_errors"]
+__all__ = ["Busy", "NotLoaded", "TooLarge", "grpc_failure", "public_errors", "status_failure", "wire_errors"]
 
 _PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNKNOWN"})
 _KEY = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
@@ -32,8 +32,13 @@ _REFUSED_KEY = re.compile("auth check failure|unauthenticated|permission deny|pe
 _FULL = re.compile("No space left|disk quota", re.IGNORECASE)
 _LARGE = re.compile("message larger than max|maxOutputSize|exceed.*max.*message", re.IGNORECASE)
 _GAVE_UP = re.compile("Retry timeout|Retry run out", re.IGNORECASE)
+_PASSING_ADVICE = "it may pass; `vecferry resume ID` goes on"
 _KEY_ADVICE = "check the token (--source-token-env, --target-token-env): `user:password` or a Zilliz API key"
 _BOTH_ADVICE = "start the server, or check the host and the port; behind a proxy a wrong token looks the same"
+
+
+class Busy(RetryLater):
+    """A limit of calls or of memory, which a server lifts by itself."""
 
 
 class TooLarge(StoreRefused):
@@ -101,7 +106,7 @@ def _failure(url: str, code: int, old_code: int, reason: str, retriable: bool) -
     if _FULL.search(reason):
         return StoreRefused(f"{url} has no space left: {reason}", advice="make room on the disk of the store")
     if retriable or code in _RATE_LIMIT or old_code in _OLD_RATE_LIMIT:
-        return _passing(url, "busy", reason)
+        return Busy(f"{url}: busy: {reason}", advice=_PASSING_ADVICE)
     return StoreRefused(f"{url} refused the request: {reason or code or old_code}")
 
 
@@ -117,7 +122,7 @@ def _public_failure(url: str, error: MilvusException) -> VecferryError:
 
 
 def _passing(url: str, what: str, details: str) -> RetryLater:
-    return RetryLater(f"{url}: {what}: {details}", advice="it may pass; `vecferry resume ID` goes on")
+    return RetryLater(f"{url}: {what}: {details}", advice=_PASSING_ADVICE)
 
 
 def _too_large(url: str, details: str) -> TooLarge:

@@ -14,6 +14,7 @@ from vecferry.address import Address
 from vecferry.errors import BadOption, RetryLater, StoreRefused
 from vecferry.model import Metric, VectorField, VectorKind
 from vecferry.stores.milvus.connection import Connection, number
+from vecferry.stores.milvus.failures import Busy
 from vecferry.stores.milvus.layout import METRICS
 from vecferry.stores.milvus.schema import field_name, pairs
 
@@ -99,14 +100,24 @@ def load(connection: Connection, name: str, timeout_s: float) -> None:
 
 
 def flush(connection: Connection, name: str, timeout_s: float) -> None:
-    """Have all records stored for good and wait until they are: Milvus indexes nothing else."""
-    answer = connection.call("Flush", milvus_pb2.FlushRequest(collection_names=[name]))
-    segments = answer.coll_segIDs[name].data if name in answer.coll_segIDs else []
-    request = milvus_pb2.GetFlushStateRequest(
-        segmentIDs=segments, collection_name=name, flush_ts=answer.coll_flush_ts.get(name, 0)
-    )
-    if segments or request.flush_ts:
-        url = connection.endpoint.url
+    """Have all records stored for good and wait until they are: Milvus indexes nothing else.
+
+    A server allows a flush every ten seconds or so; that is waited for as well.
+    """
+    url = connection.endpoint.url
+    request = milvus_pb2.GetFlushStateRequest(collection_name=name)
+
+    def flushed() -> bool:
+        try:
+            answer = connection.call("Flush", milvus_pb2.FlushRequest(collection_names=[name]))
+        except Busy:
+            return False
+        request.segmentIDs.extend(answer.coll_segIDs[name].data if name in answer.coll_segIDs else [])
+        request.flush_ts = answer.coll_flush_ts.get(name, 0)
+        return True
+
+    _wait(flushed, f"{url} cannot be flushed", timeout_s)
+    if request.segmentIDs or request.flush_ts:
         _wait(lambda: bool(connection.call("GetFlushState", request).flushed), f"{url} is still flushing", timeout_s)
 
 

@@ -1,6 +1,6 @@
 """`milvus+path:///DIR/COLLECTION`: a folder of milvus-lite (3.2 or later), whose engine runs in this process.
 
-Options: `database`, `key` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `index`
+Options: `database`, `ids` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `index`
 (`FLAT`, the default: exact; `AUTOINDEX`, `HNSW`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`. The engine
 takes one process a folder.
 """
@@ -38,7 +38,7 @@ class FolderCollection(MilvusCollection):
     """A collection of a folder. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
 
     def __init__(self, address: Address, reader: Reader) -> None:
-        address.only_options("database", "key", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
+        address.only_options("database", "ids", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
         if address.host:
             raise BadOption(
                 f"{address} names a host", advice="a folder has three slashes: milvus+path:///DIR/COLLECTION"

@@ -141,10 +141,10 @@ def _params(index: Any) -> dict[str, Any]:
 
 
 def wished_key(address: Address) -> IdKind:
-    """The option `key`: the kind of ids of a collection that is made (BadOption for one that Milvus has not)."""
-    text = address.options.get("key", IdKind.STRING.value)
+    """The option `ids`: the kind of ids of a collection that is made (BadOption for one that Milvus has not)."""
+    text = address.options.get("ids", IdKind.STRING.value)
     if text not in (IdKind.STRING.value, IdKind.INT64.value):
-        raise BadOption(f"key={text} is no kind of key", advice="key=string or key=int64")
+        raise BadOption(f"ids={text} is no kind of ids that Milvus has", advice="ids=string or ids=int64")
     return IdKind(text)
 
 

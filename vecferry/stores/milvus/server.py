@@ -1,6 +1,6 @@
 """`milvus://HOST:19530/COLLECTION`, `milvuss://` (TLS) and `zilliz://HOST/COLLECTION` (Zilliz Cloud: TLS, port 443).
 
-Options: `database`, `key` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `load`
+Options: `database`, `ids` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `load`
 (`true`: load a source that is not loaded), `index` (`AUTOINDEX`, the default; `HNSW`, `FLAT`), `m`, `ef_construct`,
 `timeout_s`, `ready_timeout_s`. Secrets: `token` (`user:password` or a key) or `api_key`.
 """
@@ -41,7 +41,7 @@ class ServerCollection(MilvusCollection):
     max_payload_bytes = _MOST_PAYLOAD_BYTES
 
     def __init__(self, address: Address, reader: Reader, *, loads: bool) -> None:
-        address.only_options("database", "key", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
+        address.only_options("database", "ids", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
         if not address.host or address.raw_path.strip("/").count("/"):
             form = f"{address.scheme}://HOST/COLLECTION"
             raise BadOption(f"{address} is not of the form {form}", advice="the database is an option: ?database=")
