@@ -14,13 +14,15 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 from chromadb.config import Settings
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import DataType, MilvusClient
 from qdrant_client import QdrantClient
 from qdrant_client import models as qdrant
 from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Point, UpdateOperation
 
 __all__ = ["KINDS", "Place", "RawData", "generate", "make_source", "target_url"]
 
-KINDS = ("numpy", "numpy-tree", "jsonl", "faiss", "qdrant+edge", "qdrant", "chroma+path", "chroma")
+KINDS = ("numpy", "numpy-tree", "jsonl", "faiss", "qdrant+edge", "qdrant", "chroma+path", "chroma", "milvus+path")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def target_url(kind: str, place: Place, name: str) -> str:
         "qdrant": f"qdrant://127.0.0.1:{place.qdrant_port}/{name}?rest_port={place.qdrant_rest_port}",
         "chroma+path": f"chroma+path://{place.folder}/chroma-{name}/{name}",
         "chroma": f"chroma://127.0.0.1:{place.chroma_port}/{name}",
+        "milvus+path": f"milvus+path://{place.folder}/milvus-{name}/{name.replace('-', '_')}",
     }[kind]
 
 
@@ -195,6 +198,26 @@ def _chroma_server(place: Place, name: str, data: RawData) -> str:
     return f"chroma://127.0.0.1:{place.chroma_port}/{name}"
 
 
+def _milvus_folder(place: Place, name: str, data: RawData) -> str:
+    """Numbers as keys, one typed field, the rest of the payload in the dynamic field."""
+    folder, collection = place.folder / f"milvus-{name}", name.replace("-", "_")
+    client = MilvusClient(uri=server_manager_instance.start_and_get_uri(str(folder)), dedicated=True)
+    fields = client.create_schema(auto_id=False, enable_dynamic_field=True)
+    fields.add_field("id", DataType.INT64, is_primary=True)
+    fields.add_field("vector", DataType.FLOAT_VECTOR, dim=data.vectors.shape[1])
+    fields.add_field("year", DataType.INT64)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="COSINE")
+    client.create_collection(collection, schema=fields, index_params=index)
+    for start in range(0, len(data), 500):
+        numbers = range(start, min(start + 500, len(data)))
+        rows = [{"id": at, "vector": data.vectors[at].tolist(), **data.with_text(at)} for at in numbers]
+        client.insert(collection, rows)
+    client.close()
+    server_manager_instance.release_server(str(folder))
+    return f"milvus+path://{folder}/{collection}"
+
+
 _MAKERS: dict[str, Callable[[Place, str, RawData], str]] = {
     "numpy": _numpy,
     "numpy-tree": _numpy_tree,
@@ -204,4 +227,5 @@ _MAKERS: dict[str, Callable[[Place, str, RawData], str]] = {
     "qdrant": _qdrant,
     "chroma+path": _chroma_folder,
     "chroma": _chroma_server,
+    "milvus+path": _milvus_folder,
 }
