@@ -211,15 +211,15 @@ def test_a_relative_place_means_the_same_from_every_folder(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Started in one folder, rolled back from another: the ledger holds absolute places."""
-    (tmp_path / "work").mkdir()
+    (tmp_path / "here").mkdir()
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "here")
     fill("jsonl:points.jsonl", [mixed_batch(20)])
     ref = harness.migrate("jsonl:points.jsonl", "qdrant+edge:edge/docs", archive="archive")
     monkeypatch.chdir(tmp_path / "elsewhere")
     harness.run(ref)
     harness.rollback(ref)
-    assert harness.route(ref).url == f"jsonl://{tmp_path}/work/points.jsonl"
+    assert harness.route(ref).url == f"jsonl://{tmp_path}/here/points.jsonl"
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
