@@ -16,6 +16,7 @@ from vecferry.errors import (
     BadOption,
     BadRecord,
     ConfigError,
+    DataDiffer,
     DataError,
     LockHeld,
     RetryLater,
@@ -249,3 +250,18 @@ def test_the_route_is_named_like_the_source(harness: Harness, url: str, name: st
     """The logical name is the collection's own; a file's without its ending."""
     ref = harness.start(url, "memory:///named")
     assert harness.migration(ref).route == name
+
+
+def test_a_source_that_grows_under_an_export_is_told(harness: Harness, docs: str, tmp_path: Path) -> None:
+    """An export that holds another number of records than the inventory counted is not called whole."""
+    ref = harness.start(docs, f"archive://{tmp_path}/archive/docs", "export", archive=str(tmp_path / "archive"))
+    run_map = harness.runner.map
+
+    def grow_first(step, held, numbers, workers):  # type: ignore[no-untyped-def]
+        with registry.open_target(address.parse(docs)) as store:
+            store.write(mixed_batch(2, first=8000))
+        return run_map(step, held, numbers, workers)
+
+    harness.runner.map = grow_first  # type: ignore[method-assign]
+    with pytest.raises(DataDiffer, match="300 records were counted, 302 were exported"):
+        harness.run(ref)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from vecferry import failpoints
 from vecferry.archive import verify
-from vecferry.errors import ArchiveDamaged, TargetNotEmpty
+from vecferry.errors import ArchiveDamaged, DataDiffer, TargetNotEmpty
 from vecferry.ledger import SliceRow, State
 from vecferry.model import Receipt
 from vecferry.strategies.runner import Ref
@@ -104,6 +104,7 @@ def finish_load(ref: Ref) -> None:
 def finish_export(ref: Ref) -> None:
     """Write the manifest, then read the whole archive back: every checksum, id, record and digest. State READY."""
     work = open_work(ref)
+    _require_all_rows(work)
     work.move(State.COPYING, State.CATCHING_UP, event="exported")
     work.commit_manifest()
     work.move(State.CATCHING_UP, State.VERIFYING, event="archive is whole")
@@ -112,6 +113,17 @@ def finish_export(ref: Ref) -> None:
     if not found.sound:
         raise ArchiveDamaged(f"{work.archive.place} does not read back as it was written: {found.damages[0]}")
     work.move(State.VERIFYING, State.READY, event="verified", detail={"digest": str(work.archive.manifest().digest)})
+
+
+def _require_all_rows(work: Work) -> None:
+    """Raise DataDiffer when the parts hold another number of records than the inventory counted."""
+    exported = sum(row.copied.rows for row in work.slices() if row.copied)
+    if exported != work.plan.rows:
+        raise DataDiffer(
+            f"{work.config.source.public()} changed under the export: {work.plan.rows:,} records were counted, "
+            f"{exported:,} were exported",
+            advice="pause the application's writes, then export again into a new folder",
+        )
 
 
 _gates: dict[tuple[str, str], threading.Semaphore] = {}
