@@ -36,11 +36,9 @@ _GRAPHS = (
     "IndexHNSWFlatPanorama",
     "IndexHNSWSQ",
     "IndexHNSWPQ",
-    "IndexHNSWCagra",
     "IndexNSGFlat",
     "IndexNSGSQ",
     "IndexNSGPQ",
-    "IndexNNDescentFlat",
 )
 _EXACT_LISTS = ("IndexIVFFlat", "IndexIVFFlatPanorama")
 _LOSSY_LISTS = (
