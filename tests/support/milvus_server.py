@@ -98,9 +98,9 @@ class MilvusServer:
         self.stop()
 
 
-def client_of(port: int, database: str = "") -> MilvusClient:
-    """Milvus's own client of a server on loopback."""
-    return MilvusClient(uri=f"http://127.0.0.1:{port}", db_name=database, dedicated=True)
+def client_of(port: int, database: str = "", host: str = "127.0.0.1") -> MilvusClient:
+    """Milvus's own client of a server."""
+    return MilvusClient(uri=f"http://{host}:{port}", db_name=database, dedicated=True)
 
 
 def _free_port() -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
-from tests.support.milvus_server import MilvusServer, client_of
+from tests.support.milvus_server import client_of
 from vecferry.address import Address, parse
 from vecferry.errors import BadOption
+from vecferry.stores.milvus.checks import possible_name
 from vecferry.testing.conformance import Place, RawRow, TargetConformance
 
 from . import raw
@@ -53,13 +55,21 @@ class TestFolderOfNumbers(TestFolder):
 
 
 class TestServer(MilvusConformance):
-    """A milvus-lite server on loopback."""
+    """A milvus-lite server on loopback, or the server that `VECFERRY_TEST_MILVUS_URL` names."""
 
     @pytest.fixture
-    def place(self, milvus: MilvusServer) -> Place:
-        suffix = uuid4().hex
-        return lambda name: parse(f"{milvus.url}/{quote(f'{name}_{suffix}', safe='')}")
+    def place(self, server_url: str) -> Iterator[Place]:
+        suffix, used = uuid4().hex, []
+
+        def address(name: str) -> Address:
+            used.append(parse(f"{server_url}/{quote(f'{name}_{suffix}', safe='')}"))
+            return used[-1]
+
+        yield address
+        for one in filter(lambda one: possible_name(one.collection()), used):
+            with self.open_target(one) as target:
+                target.drop()
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
-        with contextlib.closing(client_of(address.port or 0)) as client:
+        with contextlib.closing(client_of(address.port or 19530, host=address.host)) as client:
             return raw.raw_rows(client, address.collection())
