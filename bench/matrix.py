@@ -16,7 +16,7 @@ from bench.processes import Run, qdrant_process, vecferry
 from tests.support.chroma_server import ChromaServer
 from tests.support.raw_collections import Place, generate, make_source, target_url
 
-KINDS = ("numpy", "jsonl", "qdrant+edge", "qdrant", "chroma+path", "chroma")
+KINDS = ("numpy", "jsonl", "qdrant+edge", "qdrant", "chroma+path", "chroma", "faiss", "milvus+path")
 FILES = ("numpy", "jsonl")
 
 
@@ -39,17 +39,23 @@ def _all_pairs(place: Place, options: argparse.Namespace) -> int:
     failed = 0
     print(f"{'source -> target':28} exit verdict    records    seconds  rows/s  peak MB", flush=True)
     for number, (source, target) in enumerate(pairs):
-        run = _migrate(
-            sources[source], target_url(target, place, f"pair-{number:02d}"), source, place.folder / f"home-{number}"
-        )
+        goal = target_url(target, place, f"pair_{number:02d}")
+        run = _migrate(sources[source], goal, _metric(source, target), place.folder / f"home-{number}")
         failed += not _show(f"{source} -> {target}", run, options.rows)
     print(f"{len(pairs) - failed} of {len(pairs)} pairs: verdict same, exit 0")
     return 1 if failed else 0
 
 
-def _migrate(source: str, target: str, kind: str, home: Path) -> Run:
-    metric = ["--metric", "cosine"] if kind in FILES else []
-    return vecferry(["migrate", "--source", source, "--target", target, "--approve", "auto", "--json", *metric], home)
+def _migrate(source: str, target: str, metric: str | None, home: Path) -> Run:
+    named = ["--metric", metric] if metric else []
+    return vecferry(["migrate", "--source", source, "--target", target, "--approve", "auto", "--json", *named], home)
+
+
+def _metric(source: str, target: str) -> str | None:
+    """Files record no metric, so it is named; FAISS has no cosine, so another one is asked for."""
+    if target == "faiss":
+        return "dot"
+    return "cosine" if source in FILES else None
 
 
 def _show(name: str, run: Run, rows: int) -> bool:
