@@ -49,6 +49,11 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
             context.abort(*found)
         if isinstance(found, bytes):
             return found
+        return self.hand_on(name, request)
+
+    def hand_on(self, name: str, request: bytes) -> bytes:
+        """What the server behind answers."""
+        path = f"/milvus.proto.milvus.MilvusService/{name}"
         handed: bytes = self._channel.unary_unary(path)(request, timeout=30)
         return handed
 

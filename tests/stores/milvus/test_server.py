@@ -144,6 +144,72 @@ def test_answers_that_are_too_large_are_asked_for_in_pieces(proxy: Proxy, filled
         assert source.fetch(batches.ids_batch(list(found))).num_rows == 300
 
 
+@pytest.mark.parametrize("reader", Reader)
+def test_a_short_answer_is_not_the_end(proxy: Proxy, filled: str, reader: Reader) -> None:
+    """A server answers with fewer records than asked for while there are more (2.3.5 after an upsert): all are read."""
+
+    def shortened(request: bytes) -> bytes:
+        asked = milvus_pb2.QueryRequest.FromString(request)
+        for pair in asked.query_params:
+            if pair.key == "limit":
+                pair.value = "41"
+        return proxy.hand_on("Query", asked.SerializeToString())
+
+    proxy.faults["Query"] = shortened
+    with registry.open_source(url_of(proxy.port, filled), reader) as source:
+        assert len(read_all(source, slices=2)) == 300
+
+
+@pytest.mark.parametrize("key", ["key 0", "key 150", "key 99"])
+def test_a_key_that_stands_twice_is_named(proxy: Proxy, filled: str, key: str) -> None:
+    """A server counts a key that was inserted twice as two and gives either record: the key is named, nothing moves."""
+
+    def doubled(request: bytes) -> bytes | None:
+        asked = milvus_pb2.QueryRequest.FromString(request)
+        if list(asked.output_fields) != ["count(*)"]:
+            return None
+        found = milvus_pb2.QueryResults.FromString(proxy.hand_on("Query", request))
+        asked.expr = f'id == "{key}"' + (f" and {asked.expr}" if asked.expr else "")
+        twin = milvus_pb2.QueryResults.FromString(proxy.hand_on("Query", asked.SerializeToString()))
+        found.fields_data[0].scalars.long_data.data[0] += twin.fields_data[0].scalars.long_data.data[0]
+        return bytes(found.SerializeToString())
+
+    proxy.faults["Query"] = doubled
+    with registry.open_source(url_of(proxy.port, filled)) as source:
+        assert source.count() == 301
+        with pytest.raises(BadRecord, match=f"key {key} more than once"):
+            source.slices(3)
+
+
+def test_a_count_that_is_wrong_for_a_moment_is_no_accusation(proxy: Proxy, filled: str) -> None:
+    """A count beyond the keys that were seen, with no key to blame, as writes meanwhile give it, stops nobody."""
+
+    def more(request: bytes) -> bytes | None:
+        asked = milvus_pb2.QueryRequest.FromString(request)
+        if list(asked.output_fields) != ["count(*)"] or asked.expr:
+            return None
+        found = milvus_pb2.QueryResults.FromString(proxy.hand_on("Query", request))
+        found.fields_data[0].scalars.long_data.data[0] += 1
+        return bytes(found.SerializeToString())
+
+    proxy.faults["Query"] = more
+    with registry.open_source(url_of(proxy.port, filled)) as source:
+        assert len(read_all(source, slices=3)) == 300
+
+
+def test_the_greatest_number_is_refused_by_servers(milvus: MilvusServer) -> None:
+    """Milvus counts the id 2^63-1 and never gives it (2.3.5): it is refused by name, the one below it is kept."""
+    with registry.open_target(url_of(milvus.port, f"c{uuid4().hex}", "?ids=int64")) as target:
+        target.create(replace(SCHEMA, id_kinds=frozenset({IdKind.INT64})), {})
+        vectors = {"": batches.dense_array(np.ones((1, 4), dtype=np.float32))}
+        for number, is_kept in ((2**63 - 2, True), (2**63 - 1, False)):
+            batch = batches.make([str(number)], IdKind.INT64, vectors=vectors, documents=[None], payloads=[b"{}"])
+            with contextlib.nullcontext() if is_kept else pytest.raises(BadRecord, match=str(number)):
+                target.write(batch)
+        assert target.count() == 1
+        target.drop()
+
+
 def test_a_limit_of_calls_is_worth_another_try(proxy: Proxy, filled: str) -> None:
     """RESOURCE_EXHAUSTED of a rate limit, which comes as an error of gRPC, is RetryLater."""
     proxy.faults["Query"] = lambda request: (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate limit exceeded")

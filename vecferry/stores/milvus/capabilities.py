@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from vecferry.capabilities import Capabilities, PayloadSupport, PayloadType, VectorSupport
 from vecferry.model import DType, IdKind, VectorKind
+from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.layout import METRICS, UNNAMED, Layout
 from vecferry.stores.milvus.payloads import INTERNAL_KEYS, MAX_DEPTH
 
@@ -15,6 +16,7 @@ MAX_BATCH_ROWS = 5000
 MAX_BATCH_BYTES = 16 << 20  # a server takes messages of 64 MB; 8 to 32 MB are fastest
 MAX_ID_BYTES = 65_535  # Milvus's longest VARCHAR
 _MAX_DIMENSION = 32_768
+_SPARSE_SINCE = (2, 4)
 _VECTORS = VectorSupport(
     kinds=frozenset({VectorKind.DENSE, VectorKind.SPARSE}),
     dtypes=frozenset({DType.FLOAT32}),
@@ -63,7 +65,13 @@ def folder(key: IdKind, layout: Layout | None) -> Capabilities:
     )
 
 
-def server(key: IdKind, layout: Layout | None, *, lite: bool) -> Capabilities:
-    """A server. Two writers bring 1.2 to 1.4 times the rate of one, four readers 1.9; milvus-lite takes one of each."""
-    found = _capabilities("milvus", "milvus-lite as a server" if lite else "a Milvus server", key, layout)
-    return found if lite else replace(found, parallel_reads=4, parallel_writes=2)
+def server(connection: Connection, key: IdKind, layout: Layout | None) -> Capabilities:
+    """A server. Two writers bring 1.2 to 1.4 times the rate of one, four readers 1.9; milvus-lite takes one of each.
+
+    Milvus before 2.4 has no sparse vectors, and one vector field a collection (a second one it refuses itself).
+    """
+    if connection.is_lite:
+        return _capabilities("milvus", "milvus-lite as a server", key, layout)
+    found = _capabilities("milvus", "a Milvus server", key, layout)
+    kinds = _VECTORS.kinds if (connection.version or _SPARSE_SINCE) >= _SPARSE_SINCE else frozenset({VectorKind.DENSE})
+    return replace(found, vectors=replace(_VECTORS, kinds=kinds), parallel_reads=4, parallel_writes=2)

@@ -17,11 +17,12 @@ from vecferry.errors import BadOption, BadRecord, StoreRefused
 from vecferry.model import CollectionSchema, IdKind, RecordId, VectorField, VectorKind
 from vecferry.stores.conform import refuse_unheld, refuse_vectors
 from vecferry.stores.milvus import capabilities
+from vecferry.stores.milvus.filters import MOST
 from vecferry.stores.milvus.layout import Layout
 from vecferry.stores.milvus.payloads import INTERNAL_KEYS, misfit
 from vecferry.stores.milvus.schema import field_name
 
-__all__ = ["Checked", "check_batch", "check_name", "check_schema", "known_ids", "possible_name"]
+__all__ = ["Checked", "Limits", "check_batch", "check_name", "check_schema", "known_ids", "possible_name"]
 
 # Milvus's own rule for collections and fields.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -30,6 +31,14 @@ _TAKEN = INTERNAL_KEYS | {"id", "iso", "interval"}
 _OTHER_BYTES = 64  # tags and lengths of one record
 
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server refuses or loses and milvus-lite does not: long payloads (bytes of JSON), the id 2^63-1."""
+
+    payload_bytes: int | None = None
+    loses_greatest_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ def known_ids(ids: pa.RecordBatch, kind: IdKind) -> list[str]:
     return list(dict.fromkeys(texts.to_pylist()))
 
 
-def check_batch(batch: pa.RecordBatch, layout: Layout, max_payload_bytes: int | None, url: str) -> Checked:
+def check_batch(batch: pa.RecordBatch, layout: Layout, limits: Limits, url: str) -> Checked:
     """Raises BadRecord, naming the id where one row is at fault, for what the collection cannot hold exactly.
 
     StoreRefused for a collection whose fields are not those that `create` makes.
@@ -111,12 +120,12 @@ def check_batch(batch: pa.RecordBatch, layout: Layout, max_payload_bytes: int | 
     _check_columns(batch, layout.fields, url)
     claimed = capabilities.folder(layout.key.kind, layout)
     refuse_unheld(batch, claimed, url)
-    _check_distinct(batch, url)
+    _check_ids(batch, layout.key.kind, limits, url)
     sizes = np.full(batch.num_rows, _OTHER_BYTES, dtype=np.int64)
     for field in layout.fields:
         sizes += _checked_vector(batch, field, url)
     payloads = batch.column(columns.PAYLOAD)
-    unfit = misfit(payloads, layout.names, max_payload_bytes)
+    unfit = misfit(payloads, layout.names, limits.payload_bytes)
     if unfit is not None:
         raise BadRecord(f"{url} cannot hold record {_named(batch, unfit.row)}: {unfit.reason}")
     for texts in (payloads, columns.id_texts(batch)):
@@ -137,8 +146,10 @@ def _check_columns(batch: pa.RecordBatch, fields: Sequence[VectorField], url: st
             raise BadRecord(f"{url} holds vector {name!r} as {wanted[name]}, the batch has {kind}")
 
 
-def _check_distinct(batch: pa.RecordBatch, url: str) -> None:
+def _check_ids(batch: pa.RecordBatch, kind: IdKind, limits: Limits, url: str) -> None:
     texts = columns.id_texts(batch)
+    if limits.loses_greatest_id and kind is IdKind.INT64 and str(MOST) in texts.to_pylist():
+        raise BadRecord(f"{url} cannot hold the id {MOST}: Milvus counts it and never gives it")
     if pc.count_distinct(texts).as_py() < len(texts):
         repeated = pc.value_counts(texts).to_pylist()
         found = next(item["values"] for item in repeated if item["counts"] > 1)

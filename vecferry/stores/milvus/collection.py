@@ -16,10 +16,19 @@ from vecferry.contract import Target
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorKind
 from vecferry.stores.milvus import columns, loading, schema, slicing
-from vecferry.stores.milvus.checks import Checked, check_batch, check_name, check_schema, known_ids, possible_name
+from vecferry.stores.milvus.checks import (
+    Checked,
+    Limits,
+    check_batch,
+    check_name,
+    check_schema,
+    known_ids,
+    possible_name,
+)
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import NotLoaded, TooLarge
 from vecferry.stores.milvus.filters import KeyFilter
+from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
 from vecferry.stores.milvus.public_rows import PublicRows
 from vecferry.stores.milvus.records import WireRows, counted
@@ -41,8 +50,7 @@ class _Rows(Protocol):
 class MilvusCollection(Target):
     """One collection. Where it is, and how a connection is opened there, is told by `_connect` and `_is_there`."""
 
-    max_payload_bytes: int | None = None
-    """The longest payload, in bytes of JSON."""
+    limits = Limits()
 
     def __init__(self, url: str, name: str, wish: loading.IndexWish, *, public: bool, loads: bool) -> None:
         self.url = url
@@ -78,12 +86,14 @@ class MilvusCollection(Target):
 
     def count(self) -> int:
         self._layout()
-        return self._reading(lambda: counted(self._connection(), self._name))
+        return self._count("")
 
     def slices(self, n: int) -> list[Slice]:
-        layout = self._layout()
-        pages = (batches.id_texts(page) for page in self._windows(slicing.Range(None, None), IDS_ONLY, layout))
-        return slicing.cut(pages, n, layout.key.kind)
+        kind, before = self._layout().key.kind, self.count()
+        found = slicing.cut(self._all_keys(), n, kind)
+        if found.seen < min(before, self.count()):
+            refuse_hidden(self._all_keys(), KeyFilter(self._layout().key), self._count, self.url)
+        return found.slices
 
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
@@ -109,8 +119,18 @@ class MilvusCollection(Target):
             if opened is not None:
                 opened.close()
 
+    def _count(self, expression: str) -> int:
+        return self._reading(lambda: counted(self._connection(), self._name, expression))
+
+    def _all_keys(self) -> Iterator[pa.StringArray]:
+        """Every key, in order."""
+        return map(batches.id_texts, self._windows(slicing.Range(None, None), IDS_ONLY, self._layout()))
+
     def _windows(self, wanted: slicing.Range, parts: frozenset[Part], layout: Layout) -> Iterator[pa.RecordBatch]:
-        """The records of a range in the order of their keys; halved where an answer would be too large."""
+        """The records of a range in the order of their keys; halved where an answer would be too large.
+
+        A short answer is not the end: servers stop where one of their segments has no more.
+        """
         keys, rows = KeyFilter(layout.key), _window_rows(layout, parts)
         expression = keys.within(wanted.start, wanted.stop)
         while expression:
@@ -124,7 +144,7 @@ class MilvusCollection(Target):
             if not page.num_rows:
                 return
             yield page
-            expression = keys.after(_last_key(page, self.url), wanted.stop) if page.num_rows == rows else ""
+            expression = keys.after(_last_key(page, self.url), wanted.stop)
 
     def _fetch(self, ids: list[str], layout: Layout, parts: frozenset[Part]) -> pa.RecordBatch:
         """The present ones of these records; halved where an answer would be too large."""
@@ -175,7 +195,7 @@ class MilvusCollection(Target):
         layout = self._layout()
         if not batch.num_rows:
             return
-        checked = check_batch(batch, layout, self.max_payload_bytes, self.url)
+        checked = check_batch(batch, layout, self.limits, self.url)
         connection = self._connection()
         for start, rows in checked.cuts():
             method, request = _mutation(self._name, checked, layout, start, rows, lite=connection.is_lite)
@@ -243,7 +263,8 @@ class MilvusCollection(Target):
         connection, name = self._connection(), self._name
         answer = self._found(connection)
         parted = connection.call("ShowPartitions", milvus_pb2.ShowPartitionsRequest(collection_name=name))
-        aliases = connection.ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=name)).aliases
+        listed = connection.ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=name)).aliases
+        aliases = {*listed, *answer.aliases}
         found = loading.indexes_of(connection, name)
         seen = schema.described(answer, found, list(parted.partition_names), list(aliases), self.url)
         if connection.is_lite:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,13 @@ class Connection:
         """Whether this is milvus-lite 3, which has ways of its own."""
         with self._lock:
             return bool(self._server.server_info.build_tags.startswith(_LITE))
+
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """The version of a server that says one, as `(2, 6)`."""
+        with self._lock:
+            found = re.match(r"v?(\d+)\.(\d+)", self._server.server_info.build_tags)
+        return (int(found[1]), int(found[2])) if found else None
 
     @cached_property
     def _server(self) -> Any:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from vecferry.model import IdKind
 from vecferry.stores.milvus.layout import Key
 
-__all__ = ["KeyFilter"]
+__all__ = ["MOST", "KeyFilter"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_LEAST, MOST = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,19 @@ class KeyFilter:
             return f"{self.key.name} >= {self.literal(start)}{upper}"
         if self.key.kind is IdKind.STRING:
             return f'{self.key.name} >= ""{upper}'
-        return upper.removeprefix(" and ") or f"{self.key.name} <= {_MOST}"
+        return upper.removeprefix(" and ") or f"{self.key.name} <= {MOST}"
+
+    def between(self, first: str, last: str) -> str:
+        """Ids from `first` to `last`, both included."""
+        upper = f"{self.key.name} <= {self.literal(last)}"
+        if self.key.kind is IdKind.INT64 and first == str(_LEAST):
+            return upper if last != first else self.among([first])
+        return f"{self.key.name} >= {self.literal(first)} and {upper}"
 
     def after(self, last: str, stop: str | None) -> str:
         """Ids behind `last` up to, not including, `stop`."""
         if self.key.kind is IdKind.INT64:
-            if last == str(_MOST):
+            if last == str(MOST):
                 return ""
             return self.within(str(int(last) + 1), stop)
         upper = f" and {self.key.name} < {self.literal(stop)}" if stop is not None else ""

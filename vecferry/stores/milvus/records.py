@@ -64,9 +64,9 @@ def _query(name: str, expression: str, fields: list[str], settings: Mapping[str,
     )
 
 
-def counted(connection: Connection, name: str) -> int:
+def counted(connection: Connection, name: str, expression: str = "") -> int:
     """The number of records, deletions and all writes before this call seen (`row_count` knows no deletions)."""
-    answer = connection.call("Query", _query(name, "", [_COUNT], {}))
+    answer = connection.call("Query", _query(name, expression, [_COUNT], {}))
     return int(answer.fields_data[0].scalars.long_data.data[0])
 
 

@@ -12,7 +12,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.contract import Reader
 from vecferry.errors import BadOption
 from vecferry.stores.milvus import capabilities
-from vecferry.stores.milvus.checks import check_name
+from vecferry.stores.milvus.checks import Limits, check_name
 from vecferry.stores.milvus.collection import MilvusCollection
 from vecferry.stores.milvus.connection import Connection, Endpoint, number
 from vecferry.stores.milvus.loading import index_wish
@@ -38,7 +38,7 @@ def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollect
 class ServerCollection(MilvusCollection):
     """A collection of a server. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
 
-    max_payload_bytes = _MOST_PAYLOAD_BYTES
+    limits = Limits(payload_bytes=_MOST_PAYLOAD_BYTES, loses_greatest_id=True)
 
     def __init__(self, address: Address, reader: Reader, *, loads: bool) -> None:
         address.only_options("database", "ids", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
@@ -51,7 +51,7 @@ class ServerCollection(MilvusCollection):
         self._key = wished_key(address)
 
     def capabilities(self) -> Capabilities:
-        return capabilities.server(self._key, self._live_layout(), lite=self._connection().is_lite)
+        return capabilities.server(self._connection(), self._key, self._live_layout())
 
     def _is_there(self) -> bool:
         return True

@@ -13,7 +13,7 @@ import pyarrow as pa
 from vecferry.errors import BadRecord
 from vecferry.model import IdKind, JsonObject, Slice
 
-__all__ = ["Range", "cut", "range_of"]
+__all__ = ["Cut", "Range", "cut", "range_of"]
 
 _KEPT = 4096  # keys that are remembered while all of them pass by
 
@@ -26,18 +26,27 @@ class Range:
     stop: str | None
 
 
-def cut(pages: Iterable[pa.StringArray], n: int, kind: IdKind) -> list[Slice]:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Slices that cover every id that could exist, and how many keys were seen."""
+
+    slices: list[Slice]
+    seen: int
+
+
+def cut(pages: Iterable[pa.StringArray], n: int, kind: IdKind) -> Cut:
     """At most `n` slices of about equal size; the pages give all keys in order, of which only some are kept."""
-    borders = _borders(pages, n) if n > 1 else []
+    borders, seen = _borders(pages, n)
     starts, stops = [None, *borders], [*borders, None]
-    return [
+    slices = [
         Slice(number, {"kind": kind.value, "from": start, "before": stop})
         for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
     ]
+    return Cut(slices, seen)
 
 
-def _borders(pages: Iterable[pa.StringArray], n: int) -> list[str]:
-    """Every `step`-th key is kept; when they are too many, every second one of them goes."""
+def _borders(pages: Iterable[pa.StringArray], n: int) -> tuple[list[str], int]:
+    """The borders, and the number of keys. Every `step`-th key is kept; of too many, every second one goes."""
     kept: list[str] = []
     step, seen = 1, 0
     for page in pages:
@@ -47,7 +56,7 @@ def _borders(pages: Iterable[pa.StringArray], n: int) -> list[str]:
         while len(kept) > max(_KEPT, 2 * n):
             kept, step = kept[::2], 2 * step
     places = sorted({len(kept) * number // n for number in range(1, n)} - {0, len(kept)})
-    return [kept[place] for place in places]
+    return [kept[place] for place in places], seen
 
 
 def range_of(bounds: JsonObject, kind: IdKind, url: str) -> Range:
