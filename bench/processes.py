@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -30,16 +31,34 @@ class Run:
 def measured(command: Sequence[str], home: Path) -> Run:
     """Run to the end; stderr goes to a log in `home`."""
     home.mkdir(parents=True, exist_ok=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "VECFERRY_HOME": str(home), "ANONYMIZED_TELEMETRY": "False"}
     start_s = time.monotonic()
     with (home / "stdout").open("w+") as out, (home / "stderr.log").open("a") as log:
         process = subprocess.Popen(command, stdout=out, stderr=log, env=environment, cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        peak_bytes = _peak_bytes(process)
         out.seek(0)
         text = out.read()
-    cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(process.returncode, time.monotonic() - start_s, cpu_s, usage.ru_maxrss * 1024, text)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return Run(process.returncode, time.monotonic() - start_s, cpu_s, peak_bytes, text)
+
+
+def _peak_bytes(process: subprocess.Popen[bytes]) -> int:
+    """The largest resident set until the process ends, looked at every 20 ms.
+
+    What the kernel adds up for a finished child (ru_maxrss) is no use: it begins at the size of its parent.
+    """
+    peak_kib = 0
+    while process.poll() is None:
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        except OSError:
+            break
+        peak_kib = max([peak_kib, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
+        time.sleep(0.02)
+    process.wait()
+    return peak_kib * 1024
 
 
 def vecferry(arguments: Sequence[str], home: Path) -> Run:
