@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 import vecferry
 from tests.support.migrating import Harness, fill, mixed_batch, schema
@@ -32,6 +33,24 @@ ON_THE_WAY = (
     "cutover.switched",
 )
 """Points that every migration passes."""
+
+SHORT = {
+    "prepare.created",
+    "copy.part_recorded",
+    "copy.slice_recorded",
+    "load.finished",
+    "validate.concluded",
+    "ledger.switching",
+    "ledger.switched",
+    "staging.merged",
+}
+"""Points of the short run: one before and one after each thing that is recorded."""
+
+
+def swept(*points: str) -> list[ParameterSet]:
+    """The points, those beyond the short run marked."""
+    return [pytest.param(point, marks=() if point in SHORT else pytest.mark.slow) for point in points]
+
 
 OF_FILE_TARGETS = ("staging.segment_written", "staging.ready", "staging.merged", "staging.moved")
 ELSEWHERE = {
@@ -64,14 +83,14 @@ def kill_and_resume(harness: Harness, source: str, target: str, points: str) -> 
     assert harness.records(target) == harness.records(source)
 
 
-@pytest.mark.parametrize("point", ON_THE_WAY)
+@pytest.mark.parametrize("point", swept(*ON_THE_WAY))
 def test_a_run_killed_at_any_point_is_finished_by_the_next(harness: Harness, source: str, point: str) -> None:
     """Whatever was done when the process died, the resumed run ends SWITCHED with every record."""
     kill_and_resume(harness, source, f"qdrant+edge://{harness.folder}/edge/docs", f"{point}=kill")
 
 
 @pytest.mark.parametrize(
-    "point", ["load.batch_written=kill@7", "export.part_written=kill@3", "copy.slice_recorded=kill@2"]
+    "point", swept("load.batch_written=kill@7", "export.part_written=kill@3", "copy.slice_recorded=kill@2")
 )
 def test_a_run_killed_in_the_middle_ends_whole(harness: Harness, source: str, point: str) -> None:
     """A kill among several slices is finished like any other."""
@@ -93,7 +112,7 @@ def test_resume_does_no_finished_slice_again(harness: Harness, source: str) -> N
     assert all(part.stat().st_mtime_ns == written for part, written in parts.items())
 
 
-@pytest.mark.parametrize("point", OF_FILE_TARGETS)
+@pytest.mark.parametrize("point", swept(*OF_FILE_TARGETS))
 def test_a_file_target_appears_whole_or_not_at_all(harness: Harness, source: str, point: str) -> None:
     """A run killed while it writes a file leaves staging only; the resumed one leaves the whole file."""
     target = harness.folder / "target.jsonl"
@@ -102,7 +121,7 @@ def test_a_file_target_appears_whole_or_not_at_all(harness: Harness, source: str
 
 
 @pytest.mark.parametrize(
-    "point", ["rollback.before_switch", "ledger.switching", "ledger.switched", "rollback.switched"]
+    "point", swept("rollback.before_switch", "ledger.switching", "ledger.switched", "rollback.switched")
 )
 def test_rollback_kill(harness: Harness, source: str, point: str) -> None:
     """A rollback killed before or after its one transaction is finished by the next one, or was finished by it."""

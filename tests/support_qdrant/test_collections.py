@@ -9,6 +9,8 @@ from qdrant_client import models as m
 
 from .helpers import DOT2, MISSING, REFUSED, alias_off, alias_to, code_of, message_of, point, put, rows
 
+pytestmark = pytest.mark.slow
+
 READS_AND_WRITES: dict[str, Callable[[QdrantClient, str], Any]] = {
     "get": lambda client, name: client.get_collection(name),
     "update": lambda client, name: client.update_collection(name, metadata={"a": 1}),

@@ -8,6 +8,8 @@ from qdrant_client import models as m
 
 from .helpers import DOT2, INVALID, MISSING, REFUSED, UUID, code_of, ids, message_of, point, put, rows
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_upsert_replaces_the_whole_point(client: QdrantClient, name: str) -> None:
     """Nothing of a former point stays: neither a vector nor a payload key that the new one lacks."""

@@ -24,6 +24,8 @@ from tests.support.qdrant_server import QdrantServer
 from .conftest import open_client
 from .helpers import DOT2, REFUSED, alias_to, code_of, ids, message_of, point, put, rows
 
+pytestmark = pytest.mark.slow
+
 Connect = Callable[..., QdrantClient]
 REPOSITORY = Path(__file__).parents[2]
 

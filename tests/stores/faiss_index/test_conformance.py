@@ -36,12 +36,14 @@ class TestFlat(TargetConformance):
         return rows
 
 
+@pytest.mark.slow
 class TestHnsw(TestFlat):
     """A graph over them."""
 
     options = "?index=hnsw&m=8&ef_construct=20"
 
 
+@pytest.mark.slow
 class TestIvf(TestFlat):
     """Inverted lists."""
 

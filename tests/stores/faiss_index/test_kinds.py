@@ -20,6 +20,8 @@ from vecferry.model import IdKind, Metric, Part, RecordId
 from vecferry.stores import registry
 from vecferry.testing.conformance import Place, SourceConformance
 
+pytestmark = pytest.mark.slow
+
 ROWS = 120
 VECTORS = raw.numbers(ROWS)
 OWN = np.random.default_rng(5).permutation(np.arange(ROWS) * 7 - 300)

@@ -46,6 +46,7 @@ class TestFolder(MilvusConformance):
             return raw.raw_rows(client, address.collection())
 
 
+@pytest.mark.slow
 class TestFolderOfNumbers(TestFolder):
     """The same with int64 keys."""
 
@@ -54,6 +55,7 @@ class TestFolderOfNumbers(TestFolder):
         return lambda name: parse(f"milvus+path://{tmp_path}/numbers.db/{quote(name, safe='')}?ids=int64")
 
 
+@pytest.mark.slow
 class TestServer(MilvusConformance):
     """A milvus-lite server on loopback, or the server that `VECFERRY_TEST_MILVUS_URL` names."""
 

@@ -31,6 +31,8 @@ from vecferry.testing.rows import read_all, rows_of
 from .proxy import Proxy
 from .users import make_plain
 
+pytestmark = pytest.mark.slow
+
 VECTOR = VectorField("", dimension=4, metric=Metric.COSINE)
 SCHEMA = CollectionSchema("c", (VECTOR,), frozenset({IdKind.STRING}))
 

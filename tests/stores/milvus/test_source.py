@@ -22,6 +22,8 @@ from vecferry.testing.rows import read_all
 from . import raw
 from .users import make_plain, make_typed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def books(tmp_path: Path) -> tuple[str, list[dict[str, Any]]]:

@@ -24,6 +24,8 @@ from vecferry.testing.rows import read_all, rows_of
 from . import raw
 from .users import HOSTILE, make_plain
 
+pytestmark = pytest.mark.slow
+
 VECTOR = VectorField("", dimension=4, metric=Metric.COSINE)
 
 

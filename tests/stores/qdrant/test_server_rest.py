@@ -11,6 +11,7 @@ from vecferry.address import Address
 from vecferry.testing.conformance import Place, RawRow, TargetConformance
 
 
+@pytest.mark.slow
 class TestServerOverRest(TargetConformance):
     """Every case of the suite, over REST."""
 
