@@ -17,6 +17,8 @@ from vecferry.contract import Reader, Source
 from vecferry.errors import BadOption, BadRecord, DataError, NotFound, StoreRefused
 from vecferry.stores import registry
 
+pytestmark = pytest.mark.slow
+
 VECTORS = raw.numbers(60)
 OWN = np.arange(60) * 3
 
@@ -50,8 +52,6 @@ sys.path.insert(0, sys.argv[4])
 from tests.stores.faiss_index.test_bad_input import read
 from vecferry.contract import Reader
 from vecferry.errors import DataError, StoreRefused
-
-pytestmark = pytest.mark.slow
 path, seed, reader = Path(sys.argv[1]), int(sys.argv[2]), Reader(sys.argv[3])
 whole, numbers, refused = path.read_bytes(), random.Random(seed), 0
 for attempt in range(150):
