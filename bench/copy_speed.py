@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from qdrant_client import QdrantClient
 from qdrant_client import models as qdrant
 
 from bench.processes import Run, qdrant_process, vecferry
+from tests.support.ports import free_port
 from tests.support.raw_collections import Place, RawData, generate, make_source
 from vecferry import address, batch, canonical
 from vecferry.contract import Source
@@ -39,7 +39,7 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="vecferry-bench-") as name:
         folder = Path(name)
-        grpc_port, rest_port = _free_port(), _free_port()
+        grpc_port, rest_port = free_port(), free_port()
         with qdrant_process(folder / "qdrant", grpc_port, rest_port):
             place = Place(folder, grpc_port, rest_port)
             _compare(place, options.compare_rows, options.dimension)
@@ -192,12 +192,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--compare-rows", type=int, default=20_000)
     parser.add_argument("--dimension", type=int, default=384)
     return parser.parse_args()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import sys
 import tempfile
 from pathlib import Path
 
 from bench.processes import Run, qdrant_process, vecferry
 from tests.support.chroma_server import ChromaServer
+from tests.support.ports import free_port
 from tests.support.raw_collections import Place, generate, make_source, target_url
 
 KINDS = ("numpy", "jsonl", "qdrant+edge", "qdrant", "chroma+path", "chroma", "faiss", "milvus+path")
@@ -25,7 +25,7 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="vecferry-matrix-") as name:
         folder = Path(name)
-        grpc_port, rest_port = _free_port(), _free_port()
+        grpc_port, rest_port = free_port(), free_port()
         with qdrant_process(folder / "qdrant", grpc_port, rest_port), ChromaServer(folder / "chroma-server") as chroma:
             return _all_pairs(Place(folder, grpc_port, rest_port, chroma.port), options)
 
@@ -81,12 +81,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--only", default="", help="only pairs whose `source -> target` holds this text")
     return parser.parse_args()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -58,6 +58,16 @@ class Address:
         """The path without its last segment: the folder of an embedded store."""
         return Path(unquote(self.raw_path.rstrip("/").rpartition("/")[0]))
 
+    def positive(self, option: str, default: float) -> float:
+        """A positive number among the options (BadOption for anything else)."""
+        try:
+            found = float(self.options.get(option, default))
+        except ValueError:
+            found = -1.0
+        if not 0 < found < float("inf"):
+            raise BadOption(f"{option}={self.options[option]} is not a positive number")
+        return found
+
     def only_options(self, *known: str) -> None:
         """Refuse options that this store does not take (BadOption)."""
         unknown = sorted(set(self.options) - set(known))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import chromadb
 import httpx
 from chromadb.api import ClientAPI
 from chromadb.config import Settings
+
+from tests.support.ports import free_port
 
 __all__ = ["ChromaServer", "client_of"]
 
@@ -42,7 +43,7 @@ class ChromaServer:
     def start(self) -> None:
         """Start it, on the port that it had before if it had one, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         command = [Path(sys.executable).with_name("chroma"), "run", "--path", self.folder]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -101,10 +102,3 @@ class ChromaServer:
 def client_of(port: int, **where: str) -> ClientAPI:
     """Chroma's own client of a server on loopback."""
     return chromadb.HttpClient(host="127.0.0.1", port=port, settings=Settings(anonymized_telemetry=False), **where)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

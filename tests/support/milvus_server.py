@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from typing import Self
 
 import grpc
 from pymilvus import MilvusClient
+
+from tests.support.ports import free_port
 
 __all__ = ["MilvusServer", "client_of"]
 
@@ -40,7 +41,7 @@ class MilvusServer:
     def start(self) -> None:
         """Start it, on the port that it had before if it had one, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         command = [Path(sys.executable).with_name("milvus-lite"), "server", "--data-dir", self.folder]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -101,10 +102,3 @@ class MilvusServer:
 def client_of(port: int, database: str = "", host: str = "127.0.0.1") -> MilvusClient:
     """Milvus's own client of a server."""
     return MilvusClient(uri=f"http://{host}:{port}", db_name=database, dedicated=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -19,11 +19,9 @@ import grpc
 from pymilvus import MilvusClient
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
-from vecferry.address import Address
-from vecferry.errors import BadOption
 from vecferry.stores.milvus.failures import public_errors, status_failure, wire_errors
 
-__all__ = ["Connection", "Endpoint", "number"]
+__all__ = ["Connection", "Endpoint"]
 
 # Answers may be of any size (a server has limits of its own). gRPC's own back-off grows to two minutes, in which a
 # server that is back looks as if it were away.
@@ -47,17 +45,6 @@ class Endpoint:
     token: str = ""
     database: str = ""
     timeout_s: float = 120.0
-
-
-def number(address: Address, option: str, default: float) -> float:
-    """A positive number among the options of a URL (BadOption for anything else)."""
-    try:
-        found = float(address.options.get(option, default))
-    except ValueError:
-        found = -1.0
-    if not 0 < found < float("inf"):
-        raise BadOption(f"{option}={address.options[option]} is not a positive number")
-    return found
 
 
 class Connection:

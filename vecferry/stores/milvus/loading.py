@@ -13,7 +13,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 from vecferry.address import Address
 from vecferry.errors import BadOption, RetryLater, StoreRefused
 from vecferry.model import Metric, VectorField, VectorKind
-from vecferry.stores.milvus.connection import Connection, number
+from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import Busy
 from vecferry.stores.milvus.layout import METRICS
 from vecferry.stores.milvus.schema import field_name, pairs
@@ -56,9 +56,9 @@ def index_wish(address: Address, default: str) -> IndexWish:
         raise BadOption(f"{given[0]} is a setting of an HNSW index", advice="add index=HNSW")
     return IndexWish(
         kind,
-        int(number(address, "m", 16)),
-        int(number(address, "ef_construct", 200)),
-        number(address, "ready_timeout_s", 3600.0),
+        int(address.positive("m", 16)),
+        int(address.positive("ef_construct", 200)),
+        address.positive("ready_timeout_s", 3600.0),
     )
 
 

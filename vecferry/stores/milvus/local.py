@@ -14,7 +14,7 @@ from vecferry.errors import BadOption
 from vecferry.stores.milvus import capabilities, folder_handles
 from vecferry.stores.milvus.checks import check_name
 from vecferry.stores.milvus.collection import MilvusCollection
-from vecferry.stores.milvus.connection import Connection, Endpoint, number
+from vecferry.stores.milvus.connection import Connection, Endpoint
 from vecferry.stores.milvus.loading import index_wish
 from vecferry.stores.milvus.schema import wished_key
 
@@ -48,7 +48,7 @@ class FolderCollection(MilvusCollection):
         self._folder = address.folder()
         self._database = address.options.get("database", "")
         self._key = wished_key(address)
-        self._timeout_s = number(address, "timeout_s", _TIMEOUT_S)
+        self._timeout_s = address.positive("timeout_s", _TIMEOUT_S)
 
     def capabilities(self) -> Capabilities:
         return capabilities.folder(self._key, self._live_layout())

@@ -14,7 +14,7 @@ from vecferry.errors import BadOption
 from vecferry.stores.milvus import capabilities
 from vecferry.stores.milvus.checks import Limits, check_name
 from vecferry.stores.milvus.collection import MilvusCollection
-from vecferry.stores.milvus.connection import Connection, Endpoint, number
+from vecferry.stores.milvus.connection import Connection, Endpoint
 from vecferry.stores.milvus.loading import index_wish
 from vecferry.stores.milvus.schema import wished_key
 
@@ -71,7 +71,7 @@ def _endpoint(address: Address) -> Endpoint:
         tls=address.scheme != "milvus",
         token=token,
         database=address.options.get("database", ""),
-        timeout_s=number(address, "timeout_s", 120.0),
+        timeout_s=address.positive("timeout_s", 120.0),
     )
 
 

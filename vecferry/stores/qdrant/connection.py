@@ -75,11 +75,11 @@ def endpoint(address: Address) -> Endpoint:
         url=str(address),
         host=f"[{address.host}]" if ":" in address.host else address.host,
         grpc_port=address.port or GRPC_PORT,
-        rest_port=(address.port or REST_PORT) if rest_only else int(number(address, "rest_port", REST_PORT)),
+        rest_port=(address.port or REST_PORT) if rest_only else int(address.positive("rest_port", REST_PORT)),
         tls=address.scheme == "qdrants",
         key=address.secrets.get("api_key"),
         wire=wire,
-        timeout_s=number(address, "timeout_s", 60.0),
+        timeout_s=address.positive("timeout_s", 60.0),
     )
 
 
@@ -91,17 +91,6 @@ def _wire(address: Address) -> Wire | None:
         return Wire(text)
     except ValueError:
         raise BadOption(f"wire={text} is no wire", advice="wire=grpc or wire=rest") from None
-
-
-def number(address: Address, option: str, default: float) -> float:
-    """A positive number among the options of a URL (BadOption for anything else)."""
-    try:
-        found = float(address.options.get(option, default))
-    except ValueError:
-        found = -1.0
-    if not 0 < found < float("inf"):
-        raise BadOption(f"{option}={address.options[option]} is not a positive number")
-    return found
 
 
 class Connection:

@@ -12,6 +12,7 @@ from typing import Any
 from vecferry import canonical
 from vecferry.errors import BadOption, StoreRefused
 from vecferry.model import JsonObject
+from vecferry.stores.staging import sync_folder
 
 __all__ = ["EdgeFolder"]
 
@@ -73,7 +74,7 @@ class EdgeFolder:
             _write_synced(self._staging / MARK, canonical.encode({"format": 1, "mark": dict(mark)}))
             self._remove_files()
             self._staging.rename(self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         finally:
             self._remove_staging()
 
@@ -104,11 +105,3 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

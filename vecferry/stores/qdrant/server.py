@@ -23,7 +23,7 @@ from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, JsonObject, Part, RecordId, Slice, VectorField
 from vecferry.stores.qdrant import capabilities, server_schema, slicing
 from vecferry.stores.qdrant.checks import Checked, check_batch, known_ids
-from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, number, server_errors
+from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, server_errors
 from vecferry.stores.qdrant.grpc_points import GrpcPoints
 from vecferry.stores.qdrant.loading import switch_indexing_off, switch_indexing_on
 from vecferry.stores.qdrant.payloads import INT64_MAX, UINT64_MAX
@@ -62,7 +62,7 @@ def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerStore:
 def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerStore:
     """Open a collection that need not exist; the first call connects."""
     address.only_options("wire", "rest_port", "timeout_s", "ready_timeout_s")
-    ready_timeout_s = number(address, "ready_timeout_s", 3600.0)
+    ready_timeout_s = address.positive("ready_timeout_s", 3600.0)
     return ServerStore(endpoint(address), address.collection(), reader, ready_timeout_s)
 
 
