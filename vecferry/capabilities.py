@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vecferry.model import DType, IdKind, Metric, VectorKind
 
-__all__ = ["EVERY_VECTOR", "Capabilities", "FloatText", "PayloadSupport", "PayloadType", "VectorSupport"]
+__all__ = [
+    "EVERY_VECTOR",
+    "Capabilities",
+    "FloatText",
+    "NameRule",
+    "PayloadSupport",
+    "PayloadType",
+    "VectorSupport",
+]
 
 
 class FloatText(StrEnum):
@@ -41,12 +50,33 @@ class PayloadType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NameRule:
+    """Names that a store takes: `pattern` is a regular expression for the whole name, `words` is the rule for people.
+
+    `max_bytes`: in UTF-8. `reserved`: names that are taken already, in lower case; no spelling of them is free.
+    """
+
+    pattern: str
+    words: str
+    max_bytes: int | None = None
+    reserved: frozenset[str] = frozenset()
+
+    def takes(self, name: str) -> bool:
+        """Whether something could bear this name."""
+        if self.max_bytes is not None and len(name.encode("utf-8", "surrogatepass")) > self.max_bytes:
+            return False
+        return re.fullmatch(self.pattern, name) is not None and name.casefold() not in self.reserved
+
+
+@dataclass(frozen=True, slots=True)
 class VectorSupport:
     """Vectors that a store can hold.
 
     `normalises`: metrics under which it stores unit vectors. `missing`: a record may lack a vector.
     `distorts`: metrics under which a stored vector comes back changed by rounding.
     `share_keys`: vectors and payload keys share one set of names, so a key may not be a vector's name.
+    `max_fields`: vectors of one collection. `names`: what a named vector may be called (None: anything);
+    `unnamed_field`: the name that the unnamed vector takes there, so that no other may have it.
     """
 
     kinds: frozenset[VectorKind] = frozenset({VectorKind.DENSE})
@@ -59,6 +89,9 @@ class VectorSupport:
     normalises: frozenset[Metric] = frozenset()
     distorts: frozenset[Metric] = frozenset()
     share_keys: bool = False
+    max_fields: int | None = None
+    names: NameRule | None = None
+    unnamed_field: str = ""
 
 
 EVERY_VECTOR = VectorSupport(
@@ -78,7 +111,10 @@ class PayloadSupport:
 
     `negative_zero`: -0.0 stays. `max_depth`: nested objects and lists, 1 for scalars' own object.
     `reserved_prefixes`: top-level keys may not start so (`""` alone forbids nothing);
-    `empty_key`: the key `""` is taken. `text`: JSON text is stored as it is, any value with it.
+    `empty_key`: the key `""` is taken. `removes_null`: a top-level null is not put aside, its key is left out.
+    Sizes in bytes of UTF-8: `max_bytes` of the whole canonical JSON, `max_value_bytes` of one top-level value (a
+    string's own bytes, the JSON text of any other), `max_key_bytes` of a top-level key. `max_keys`: of one record.
+    Keys too long or too many are put aside; a record that is too large as a whole cannot be held.
     """
 
     types: frozenset[PayloadType] = frozenset(PayloadType)
@@ -90,6 +126,11 @@ class PayloadSupport:
     empty_key: bool = True
     reserved_keys: frozenset[str] = frozenset()
     reserved_prefixes: tuple[str, ...] = ()
+    removes_null: bool = False
+    max_bytes: int | None = None
+    max_value_bytes: int | None = None
+    max_keys: int | None = None
+    max_key_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +140,10 @@ class Capabilities:
     `stores_metric`: the collection itself records its metric.
     `document`: a document is a field of its own. `max_id_bytes`: UTF-8 length of string ids.
     `empty_id`: a string id may be the empty text.
+    `one_id_kind`: a collection holds ids of one of `id_kinds`, chosen when it is made.
+    `max_number_id`: the greatest id that is a number. `max_document_bytes`: UTF-8 length of a document.
+    `max_records`: of one collection. `takes_empty`: a collection without records can be made.
+    `collection_names`: what a collection may be called (None: anything).
     `one_process`: only one process may have it open, so process, Dask and Ray runners are refused.
     `parallel_reads`, `parallel_writes`: how many slices at once bring a gain and are safe.
     `cheap_vectors`: reading vectors costs little more than reading ids (files, embedded stores).
@@ -116,6 +161,12 @@ class Capabilities:
     stores_metric: bool = True
     max_id_bytes: int | None = None
     empty_id: bool = True
+    one_id_kind: bool = False
+    max_number_id: int | None = None
+    max_document_bytes: int | None = None
+    max_records: int | None = None
+    takes_empty: bool = True
+    collection_names: NameRule | None = None
     one_process: bool = False
     parallel_reads: int = 1
     parallel_writes: int = 1
