@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType, VectorSupport
+from vecferry.capabilities import Capabilities, FloatText, NameRule, PayloadSupport, PayloadType, VectorSupport
 from vecferry.model import Metric
 from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, RESERVED
 from vecferry.stores.chroma.schema import ID_KINDS, SPACES
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_ROWS", "folder_read", "folder_written", "server"]
+__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_ROWS", "NAMES", "folder_read", "folder_written", "server"]
 
 MAX_BATCH_ROWS = 2000
 MAX_BATCH_BYTES = 32 << 20  # a server takes bodies of 40 MiB
+NAMES = NameRule(
+    r"(?!.*\.\.)[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]",
+    "3 to 512 of a-z A-Z 0-9 . _ -, a letter or digit at both ends, no two dots in a row",
+)
+"""Chroma's own rule for collections (`Expected a name containing 3-512 characters from [a-zA-Z0-9._-] ...`)."""
+
 _TYPES = {
     PayloadType.BOOL,
     PayloadType.INTEGER,
@@ -48,6 +54,7 @@ def folder_written() -> Capabilities:
         payload=_payload(FloatText.ONE_PASS),
         document=True,
         empty_id=False,
+        collection_names=NAMES,
         one_process=True,
         max_batch_rows=MAX_BATCH_ROWS,
         max_batch_bytes=MAX_BATCH_BYTES,

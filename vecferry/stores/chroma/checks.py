@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -14,14 +13,13 @@ import pyarrow.compute as pc
 from vecferry import batch as columns
 from vecferry.errors import BadOption, BadRecord, StoreRefused
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, RecordId, VectorField, VectorKind
+from vecferry.stores.chroma.capabilities import NAMES
 from vecferry.stores.chroma.metadata_rows import Metadata
 from vecferry.stores.chroma.payloads import Unfit, metadata_values
 from vecferry.stores.chroma.schema import SPACES
 
 __all__ = ["Checked", "check_batch", "check_name", "check_schema", "known_ids", "possible_name"]
 
-# Chroma's own rule for names (`Expected a name containing 3-512 characters from [a-zA-Z0-9._-] ...`).
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
 _OTHER_BYTES = 128  # the id, quotes and commas of one record
 
 Floats = npt.NDArray[np.float32]
@@ -44,7 +42,7 @@ class Checked:
 
 def possible_name(name: str) -> bool:
     """Whether a Chroma collection could bear this name."""
-    return _NAME.fullmatch(name) is not None and ".." not in name
+    return NAMES.takes(name)
 
 
 def check_name(name: str, url: str) -> None:
@@ -52,7 +50,7 @@ def check_name(name: str, url: str) -> None:
     if not possible_name(name):
         raise BadOption(
             f"{url}: Chroma takes no collection named {name!r}",
-            advice="3 to 512 of a-z A-Z 0-9 . _ -, a letter or digit at both ends, no two dots in a row",
+            advice=NAMES.words,
         )
 
 

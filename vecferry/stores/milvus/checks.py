@@ -3,7 +3,6 @@ some rows of a batch after others were stored."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,15 +18,11 @@ from vecferry.stores.conform import refuse_unheld, refuse_vectors
 from vecferry.stores.milvus import capabilities
 from vecferry.stores.milvus.filters import MOST
 from vecferry.stores.milvus.layout import Layout
-from vecferry.stores.milvus.payloads import INTERNAL_KEYS, misfit
+from vecferry.stores.milvus.payloads import misfit
 from vecferry.stores.milvus.schema import field_name
 
 __all__ = ["Checked", "Limits", "check_batch", "check_name", "check_schema", "known_ids", "possible_name"]
 
-# Milvus's own rule for collections and fields.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-# Words of milvus-lite's filters, and the field that we name ourselves.
-_TAKEN = INTERNAL_KEYS | {"id", "iso", "interval"}
 _OTHER_BYTES = 64  # tags and lengths of one record
 
 Mask = npt.NDArray[np.bool_]
@@ -63,7 +58,7 @@ class Checked:
 
 def possible_name(name: str) -> bool:
     """Whether a collection of a server could bear this name; milvus-lite is not that strict."""
-    return _NAME.fullmatch(name) is not None
+    return capabilities.NAMES.takes(name)
 
 
 def check_name(name: str, url: str) -> None:
@@ -71,7 +66,7 @@ def check_name(name: str, url: str) -> None:
     if not possible_name(name):
         raise BadOption(
             f"{url}: Milvus takes no collection named {name!r}",
-            advice="a letter or _ first, then letters, digits and _, 255 at most",
+            advice=capabilities.NAMES.words,
         )
 
 
@@ -81,7 +76,7 @@ def check_schema(schema: CollectionSchema, url: str) -> None:
     refuse_vectors(schema, claimed, url)
     fields = [field_name(one) for one in schema.vectors]
     for one, field in zip(schema.vectors, fields, strict=True):
-        if not _NAME.fullmatch(field) or field.casefold() in _TAKEN or fields.count(field) > 1:
+        if not capabilities.FIELD_NAMES.takes(field) or fields.count(field) > 1:
             raise StoreRefused(
                 f"{url} has no field for the vector {one.name!r}: names are letters, digits and _, each stands once, "
                 "and 'id' is the key",

@@ -1,8 +1,8 @@
 """`milvus+path:///DIR/COLLECTION`: a folder of milvus-lite (3.2 or later), whose engine runs in this process.
 
-Options: `database`, `ids` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `index`
-(`FLAT`, the default: exact; `AUTOINDEX`, `HNSW`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`. The engine
-takes one process a folder.
+Options: `database`, `ids` (`string` or `int64`: the kind of ids of a collection that is made; otherwise the one that
+suits them), `index` (`FLAT`, the default: exact; `AUTOINDEX`, `HNSW`), `m`, `ef_construct`, `timeout_s`,
+`ready_timeout_s`. The engine takes one process a folder.
 """
 
 from __future__ import annotations

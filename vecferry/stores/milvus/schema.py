@@ -140,9 +140,14 @@ def _params(index: Any) -> dict[str, Any]:
 # Making one
 
 
-def wished_key(address: Address) -> IdKind:
-    """The option `ids`: the kind of ids of a collection that is made (BadOption for one that Milvus has not)."""
-    text = address.options.get("ids", IdKind.STRING.value)
+def wished_key(address: Address) -> IdKind | None:
+    """The option `ids`: the kind of ids of a collection that is made (BadOption for one that Milvus has not).
+
+    None where nobody named one: the kind that suits the ids.
+    """
+    text = address.options.get("ids")
+    if text is None:
+        return None
     if text not in (IdKind.STRING.value, IdKind.INT64.value):
         raise BadOption(f"ids={text} is no kind of ids that Milvus has", advice="ids=string or ids=int64")
     return IdKind(text)

@@ -1,8 +1,9 @@
 """`milvus://HOST:19530/COLLECTION`, `milvuss://` (TLS) and `zilliz://HOST/COLLECTION` (Zilliz Cloud: TLS, port 443).
 
-Options: `database`, `ids` (`string`, the default, or `int64`: the kind of ids of a collection that is made), `load`
-(`true`: load a source that is not loaded), `index` (`AUTOINDEX`, the default; `HNSW`, `FLAT`), `m`, `ef_construct`,
-`timeout_s`, `ready_timeout_s`. Secrets: `token` (`user:password` or a key) or `api_key`.
+Options: `database`, `ids` (`string` or `int64`: the kind of ids of a collection that is made; otherwise the one that
+suits them), `vector_fields` (how many the server was set to take: 4 otherwise), `load` (`true`: load a source that is
+not loaded), `index` (`AUTOINDEX`, the default; `HNSW`, `FLAT`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`.
+Secrets: `token` (`user:password` or a key) or `api_key`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from vecferry.stores.milvus.schema import wished_key
 __all__ = ["ServerCollection", "open_source", "open_target"]
 
 _PORTS = {"milvus": 19530, "milvuss": 19530, "zilliz": 443}
-_MOST_PAYLOAD_BYTES = 65_536  # Milvus's limit of the dynamic field
 
 
 def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
@@ -38,10 +38,12 @@ def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollect
 class ServerCollection(MilvusCollection):
     """A collection of a server. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
 
-    limits = Limits(payload_bytes=_MOST_PAYLOAD_BYTES, loses_greatest_id=True)
+    limits = Limits(payload_bytes=capabilities.MAX_PAYLOAD_BYTES, loses_greatest_id=True)
 
     def __init__(self, address: Address, reader: Reader, *, loads: bool) -> None:
-        address.only_options("database", "ids", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
+        address.only_options(
+            "database", "ids", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s", "vector_fields"
+        )
         if not address.host or address.raw_path.strip("/").count("/"):
             form = f"{address.scheme}://HOST/COLLECTION"
             raise BadOption(f"{address} is not of the form {form}", advice="the database is an option: ?database=")
@@ -49,9 +51,10 @@ class ServerCollection(MilvusCollection):
         super().__init__(str(address), address.collection(), wish, public=reader is Reader.PUBLIC, loads=loads)
         self._endpoint = _endpoint(address)
         self._key = wished_key(address)
+        self._most_vectors = int(address.positive("vector_fields", capabilities.MAX_VECTORS))
 
     def capabilities(self) -> Capabilities:
-        return capabilities.server(self._connection(), self._key, self._live_layout())
+        return capabilities.server(self._connection(), self._key, self._live_layout(), self._most_vectors)
 
     def _is_there(self) -> bool:
         return True
