@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from vecferry.errors import BadOption
 
-__all__ = ["Address", "join_collection", "parse"]
+__all__ = ["Address", "below", "join_collection", "parse"]
 
 _SECRET_WORDS = ("key", "token", "password", "secret")
 
@@ -115,3 +115,9 @@ def join_collection(base: str, collection: str) -> str:
     """The URL of a collection below a base URL, its name percent-encoded."""
     head, mark, query = base.partition("?")
     return f"{head.rstrip('/')}/{quote(collection, safe='')}{mark}{query}"
+
+
+def below(store: Address, collection: str, **options: str) -> Address:
+    """The address of a collection below a store's own address, with its secrets and its options, and these `options`."""
+    named = parse(join_collection(str(store), collection), store.secrets)
+    return replace(named, options={**named.options, **options})

@@ -150,6 +150,8 @@ class Capabilities:
     `returns_same_bits`: a read after reopening gives the bits that a read gave before.
     `touched_on_open`: what the engine itself changes when it is opened, in words.
     `takes_writes`: it can be a target.
+    `carries`: settings of a source's collection that `create` gives the new one: `ENGINE:KIND` for all of a kind,
+    `ENGINE:KIND.KEY` for one (see `Feature.settings`).
     """
 
     store: str
@@ -177,3 +179,4 @@ class Capabilities:
     takes_writes: bool = True
     aliases: bool = False
     touched_on_open: str = ""
+    carries: frozenset[str] = frozenset()

@@ -22,10 +22,11 @@ from typing import Self
 
 import pyarrow as pa
 
+from vecferry.address import Address
 from vecferry.capabilities import Capabilities
-from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Part, Slice, VectorField
+from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, Slice, VectorField
 
-__all__ = ["Aliasing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"]
+__all__ = ["Aliasing", "Listed", "Listing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"]
 
 
 class Reader(StrEnum):
@@ -41,6 +42,66 @@ class SourceFile:
 
     file: Path
     relative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One collection below a store's address: its name (a file's without its ending), and where it is.
+
+    `tenant` and `database` are those that it is in, where the engine has such.
+    """
+
+    name: str
+    address: Address
+    tenant: str = ""
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What `list_collections(address)` of a store's module `catalog` finds: each collection once, no alias, sorted.
+
+    `notes` say in words what was passed over, or cannot be listed.
+    """
+
+    collections: tuple[Listed, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that lies on a server. `sha256` is what the server announces (None: it announces nothing)."""
+
+    name: str
+    size_bytes: int
+    sha256: str | None
+
+
+class Snapshots(ABC):
+    """Copies of one whole collection that its server makes and takes back. Errors are those of a store."""
+
+    @abstractmethod
+    def server_version(self) -> str:
+        """The version of the server: a snapshot goes back to the same one, or a newer one."""
+
+    @abstractmethod
+    def make(self) -> Snapshot:
+        """Let the server make a snapshot; it stays there until `delete`."""
+
+    @abstractmethod
+    def download(self, snapshot: Snapshot, goal: Path) -> None:
+        """Write a snapshot to the file `goal`. Raises DataDiffer when its checksum is not the announced one."""
+
+    @abstractmethod
+    def recover(self, file: Path, sha256: str) -> None:
+        """Make the collection anew from a file that the server checks against `sha256`; it must not exist.
+
+        Raises StoreRefused when the server refuses the file.
+        """
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove a snapshot from the server."""
 
 
 class Source(ABC):
@@ -94,8 +155,15 @@ class Source(ABC):
         return ""
 
     def files(self) -> Sequence[SourceFile]:
-        """The files that a backup copies; none for a database, whose verified export is the backup."""
+        """The files that a backup copies; none for a database, whose verified export is the backup.
+
+        An embedded engine is closed first, so that its files are at rest unless another handle has them open.
+        """
         return ()
+
+    def snapshots(self) -> Snapshots | None:
+        """Copies that the store's own server makes; None where it makes none."""
+        return None
 
     def close(self) -> None:
         """Give back handles and connections. Idempotent."""
@@ -125,8 +193,14 @@ class Target(Source):
     def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
         """Create the collection with `schema` (dimension and metric known) and store `mark` with it.
 
+        `schema.features` are settings to carry over, all of them among `capabilities().carries`; some may take
+        effect with `finish_load` only.
         Raises TargetNotEmpty when something of that name exists. Nothing is left behind on failure.
         """
+
+    def obstacles(self, features: Sequence[Feature]) -> dict[str, str]:
+        """Which of these settings cannot be carried here and now, by name, and why. Changes nothing."""
+        return {}
 
     @abstractmethod
     def write(self, batch: pa.RecordBatch) -> None:

@@ -113,10 +113,17 @@ class VectorField:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Something of a collection that does not travel as records: an index, an alias, a setting."""
+    """Something of a collection that does not travel as records: an index, an alias, a setting.
+
+    `engine` is the kind of engine whose setting this is (`"qdrant"`), `settings` what another collection of that
+    kind can be given: `{"kind": "hnsw_config", "key": "m", "value": 16}`, with `"vector"` where it is one vector's.
+    None where it can only be told.
+    """
 
     name: str
     value: str
+    engine: str = ""
+    settings: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.errors import BadRecord
 from vecferry.mapping.document import DocumentCodec, DocumentInPayload, decide_document, document_from_json
 from vecferry.mapping.draft import Draft
+from vecferry.mapping.features import split
 from vecferry.mapping.ids import DerivedIds, IdCodec, decide_ids, ids_from_json
 from vecferry.mapping.metrics import METRIC_CONSENT
 from vecferry.mapping.payload import PayloadCodec, decide_payload
@@ -34,6 +35,7 @@ class Mapping:
 
     `source_schema` and `target_schema` hold what the mapping knows of both sides: vectors, kinds of ids,
     documents. `decisions` are what people read; `consent` names the losses that were agreed to.
+    `carried` are settings that the target is created with.
     """
 
     ids: IdCodec
@@ -44,12 +46,14 @@ class Mapping:
     decisions: tuple[Decision, ...] = ()
     not_moved: tuple[Feature, ...] = ()
     consent: frozenset[str] = frozenset()
+    carried: tuple[Feature, ...] = ()
 
     @property
     def target_schema(self) -> CollectionSchema:
         """The schema to create the target with, under the source's name."""
         fields = tuple(target for _, target, _ in self.vectors.moved())
-        return CollectionSchema(self.source_schema.name, fields, self.ids.target_kinds, self.document.in_target)
+        kinds, name = self.ids.target_kinds, self.source_schema.name
+        return CollectionSchema(name, fields, kinds, self.document.in_target, self.carried)
 
     @property
     def tolerances(self) -> dict[str, Tolerance]:
@@ -145,6 +149,7 @@ class Mapping:
             **self.to_mark(),
             "decisions": plain.to_plain(self.decisions),
             "not_moved": plain.to_plain(self.not_moved),
+            "carried": plain.to_plain(self.carried),
             "consent": sorted(self.consent),
         }
 
@@ -171,6 +176,7 @@ class Mapping:
             plain.from_plain(tuple[Decision, ...], data.get("decisions", [])),
             plain.from_plain(tuple[Feature, ...], data.get("not_moved", [])),
             frozenset(data.get("consent", [])),
+            plain.from_plain(tuple[Feature, ...], data.get("carried", [])),
         )
 
 
@@ -180,8 +186,12 @@ def decide(
     source_capabilities: Capabilities,
     target_capabilities: Capabilities,
     rules: Rules,
+    obstacles: dict[str, str] | None = None,
 ) -> Mapping:
-    """What happens to every feature of the source on its way to the target."""
+    """What happens to every feature of the source on its way to the target.
+
+    `obstacles`: why the target cannot take a setting, by its name (`Target.obstacles`).
+    """
     schema = _with_metric(schema, rules.metric)
     taken = frozenset(profile.payload.keys)
     ids, of_ids = decide_ids(schema, profile, target_capabilities, rules, taken)
@@ -198,6 +208,8 @@ def decide(
     payload, of_payload = decide_payload(
         profile.payload, profile.rows, target_capabilities, side_field, frozenset(reserved)
     )
+    pairs = [(source, target) for source, target, _ in vectors.moved()]
+    settings = split(schema.features, target_capabilities.carries, pairs, obstacles or {}, rules.aliases_stay)
     named = frozenset() if rules.metric is None else frozenset({METRIC_CONSENT})
     return Mapping(
         ids,
@@ -205,9 +217,10 @@ def decide(
         document,
         payload,
         replace(schema, features=(), mark=None, missing_vectors=0, dialect="", notes=()),
-        (*of_ids, *of_vectors, *of_document, *of_payload),
-        schema.features,
+        (*of_ids, *of_vectors, *of_document, *of_payload, *settings.decisions),
+        settings.not_moved,
         rules.consent | named,
+        settings.carried,
     )
 
 

@@ -16,6 +16,7 @@ class Rules:
     `document_field`: the payload key that a document goes to, or comes from; `""`: none comes from there.
     `metric`: for a source that records none, or to change it. `id_field`, `side_field`: payload keys for
     originals of ids and for values that the target cannot hold. `consent`: losses agreed to, by name.
+    `aliases_stay`: why no alias is made for the new collection, else nothing.
     """
 
     document_field: str = "text"
@@ -23,6 +24,7 @@ class Rules:
     id_field: str = "vecferry_id"
     side_field: str = "vecferry_payload"
     consent: frozenset[str] = frozenset()
+    aliases_stay: str = ""
 
 
 def exact(feature: str, detail: str, filterable: Filterable = Filterable.NOT_APPLICABLE) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from vecferry import batch as columns
@@ -56,7 +56,8 @@ def preview(config: MigrationConfig) -> Preview:
     ):
         found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory", config))
         both = source.capabilities(), target.capabilities()
-        mapping = decide_mapping(found.schema, found.profile, *both, rules_of(config))
+        obstacles = target.obstacles(found.schema.features)
+        mapping = decide_mapping(found.schema, found.profile, *both, rules_of(config), obstacles)
         return Preview(found, mapping, target.exists())
 
 
@@ -85,7 +86,8 @@ def verify(config: MigrationConfig) -> Verdict:
                 rows += compare_rows(expected, actual, mapping.target_schema.vectors, mapping.tolerances)
                 ids.append(sealing.hash_ids(wanted))
                 moved(batch.num_rows)
-        schema = compare_schema(mapping.target_schema, target.describe(), rows=rows.rows)
+        # Settings may be tuned after a migration: records are compared here, and what holds them.
+        schema = compare_schema(replace(mapping.target_schema, features=()), target.describe(), rows=rows.rows)
         counts = compare_counts(rows.rows, target.count())
         id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
         extra, examples = compare_ids(IdTable(ids), id_batches, missing=rows.missing)

@@ -66,4 +66,5 @@ def rules_of(config: MigrationConfig) -> Rules:
         id_field=config.id_field,
         side_field=config.side_field,
         consent=config.consent,
+        aliases_stay="a trial gets no alias" if config.limit is not None else "",
     )

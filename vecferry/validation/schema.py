@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from vecferry.contract import fields_by_name
-from vecferry.model import CollectionSchema, Finding, Level, VectorField
+from vecferry.model import CollectionSchema, Feature, Finding, Level, VectorField
 
 __all__ = ["compare_schema"]
 
 
 def compare_schema(planned: CollectionSchema, found: CollectionSchema, *, rows: int) -> list[Finding]:
-    """Differences in vectors, dtypes, dimensions and metrics.
+    """Differences in vectors, dtypes, dimensions and metrics, and in settings that were carried over.
 
     An empty collection may not know its dimension yet (Chroma learns it from the first record).
     """
@@ -18,7 +20,18 @@ def compare_schema(planned: CollectionSchema, found: CollectionSchema, *, rows: 
     findings += [_finding(f"vector {name!r} was not planned") for name in got if name not in wanted]
     for name in (name for name in wanted if name in got):
         findings += [_finding(text) for text in _field_differences(wanted[name], got[name], rows)]
-    return findings
+    return [*findings, *_setting_differences(planned.features, found.features)]
+
+
+def _setting_differences(planned: Sequence[Feature], found: Sequence[Feature]) -> Iterator[Finding]:
+    """Carried settings that the target lacks or has otherwise; what it has beside them is its own."""
+    got = {(feature.engine, feature.name): feature for feature in found}
+    for feature in planned:
+        there = got.get((feature.engine, feature.name))
+        if there is None:
+            yield _finding(f"{feature.name} is missing, carried was {feature.value}")
+        elif there.settings != feature.settings:
+            yield _finding(f"{feature.name} is {there.value}, carried was {feature.value}")
 
 
 def _field_differences(wanted: VectorField, got: VectorField, rows: int) -> list[str]:

@@ -47,7 +47,8 @@ def decide(ref: Ref) -> None:
         return
     found = plain.from_plain(Inventory, work.fact("inventory"))
     capabilities = work.source().capabilities(), _target_capabilities(work, found.schema)
-    mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config))
+    obstacles = work.target().obstacles(found.schema.features) if work.loads else {}
+    mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config), obstacles)
     refuse(mapping, found.profile)
     if work.loads:
         refuse_strangers(work)
