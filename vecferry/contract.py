@@ -26,7 +26,18 @@ from vecferry.address import Address
 from vecferry.capabilities import Capabilities
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, Slice, VectorField
 
-__all__ = ["Aliasing", "Listed", "Listing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"]
+__all__ = [
+    "Aliasing",
+    "Listed",
+    "Listing",
+    "Reader",
+    "Snapshot",
+    "Snapshots",
+    "Source",
+    "SourceFile",
+    "Target",
+    "fields_by_name",
+]
 
 
 class Reader(StrEnum):

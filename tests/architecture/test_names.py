@@ -9,7 +9,10 @@ import pytest
 import vecferry
 
 PINNED = {
-    "vecferry.contract": {"Aliasing", "Reader", "Source", "SourceFile", "Target", "fields_by_name"},
+    "vecferry.contract": {
+        "Aliasing", "Listed", "Listing", "Reader", "Snapshot", "Snapshots", "Source", "SourceFile", "Target",
+        "fields_by_name",
+    },
     "vecferry.errors": {
         "ArchiveDamaged", "BadOption", "BadRecord", "ConfigError", "DataDiffer", "DataError", "LeaseLost", "LockHeld",
         "LossRefused", "MissingExtra", "NotFound", "PlanRefused", "RetryLater", "Stopped", "StoreRefused",
