@@ -103,7 +103,7 @@ def collection_schema(
     name: str, vectors: Sequence[VectorField], capabilities: Capabilities, has_document: bool = True
 ) -> CollectionSchema:
     """The schema that a target is created with."""
-    return CollectionSchema(name, tuple(vectors), capabilities.id_kinds, has_document and capabilities.document)
+    return CollectionSchema(name, tuple(vectors), _kinds(capabilities), has_document and capabilities.document)
 
 
 def records(
@@ -145,10 +145,17 @@ def identifiers(capabilities: Capabilities, rows: int) -> list[RecordId]:
 
 
 def _identifier_stream(capabilities: Capabilities) -> Iterator[RecordId]:
-    makers = [_IDENTIFIERS[kind]() for kind in sorted(capabilities.id_kinds)]
+    makers = [_IDENTIFIERS[kind]() for kind in sorted(_kinds(capabilities))]
     while True:
         for maker in makers:
             yield next(maker)
+
+
+def _kinds(capabilities: Capabilities) -> frozenset[IdKind]:
+    """The kinds of ids that one collection holds; strings where a store chooses one for each collection."""
+    if not capabilities.one_id_kind or IdKind.STRING not in capabilities.id_kinds:
+        return capabilities.id_kinds
+    return frozenset({IdKind.STRING})
 
 
 def _unsigned() -> Iterator[RecordId]:
