@@ -118,6 +118,6 @@ def join_collection(base: str, collection: str) -> str:
 
 
 def below(store: Address, collection: str, **options: str) -> Address:
-    """The address of a collection below a store's own address, with its secrets and its options, and these `options`."""
+    """A collection's address below its store's, with the secrets and options of the store, and these `options`."""
     named = parse(join_collection(str(store), collection), store.secrets)
     return replace(named, options={**named.options, **options})

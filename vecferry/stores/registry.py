@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Protocol, cast
 
-from vecferry.address import Address
-from vecferry.contract import Reader, Source, Target
+from vecferry.address import Address, below
+from vecferry.contract import Listing, Reader, Source, Target
 from vecferry.errors import BadOption, MissingExtra
 
-__all__ = ["STORES", "StoreEntry", "entry", "open_source", "open_target"]
+__all__ = ["STORES", "StoreEntry", "address_in", "entry", "list_collections", "open_source", "open_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,29 @@ STORES: dict[str, StoreEntry] = {
 }
 
 
+_CATALOGS = {
+    "numpy": "vecferry.stores.numpy_files.catalog",
+    "faiss": "vecferry.stores.faiss_index.catalog",
+    "jsonl": "vecferry.stores.jsonl.catalog",
+    "qdrant": "vecferry.stores.qdrant.catalog",
+    "chroma": "vecferry.stores.chroma.catalog",
+    "milvus": "vecferry.stores.milvus.catalog",
+    "archive": "vecferry.archive.catalog",
+}
+"""Which module lists the collections of a kind of store."""
+
+_ENDINGS = {"numpy": (".npy", ".npz"), "faiss": (".index", ".faiss"), "jsonl": (".jsonl", ".json")}
+"""How the file of a collection may end, and the one that a new one gets."""
+
+
 class _StoreModule(Protocol):
     def open_source(self, address: Address, reader: Reader) -> Source: ...
 
     def open_target(self, address: Address, reader: Reader) -> Target: ...
+
+
+class _Catalog(Protocol):
+    def list_collections(self, store: Address) -> Listing: ...
 
 
 def entry(scheme: str) -> StoreEntry:
@@ -169,9 +189,32 @@ def open_target(address: Address, reader: Reader = Reader.FAST) -> Target:
     return _load(entry(address.scheme)).open_target(address, reader)
 
 
+def list_collections(store: Address) -> Listing:
+    """The collections below an address without one. Raises BadOption for a store that cannot tell them."""
+    found = entry(store.scheme)
+    module = _CATALOGS.get(found.kind or found.scheme)
+    if module is None:
+        raise BadOption(f"{found.scheme}:// cannot list its collections", advice="name one of them")
+    return cast(_Catalog, _imported(found, module)).list_collections(store)
+
+
+def address_in(store: Address, name: str) -> Address:
+    """Where the collection `name` of a store would be; files get their ending. Raises BadOption for no file's name."""
+    endings = _ENDINGS.get(store.scheme)
+    if endings is None:
+        return below(store, name)
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
+        raise BadOption(f"{name!r} cannot be the name of a file", advice="choose another by --target-name")
+    return below(store, name if name.endswith(endings) else name + endings[0])
+
+
 def _load(store: StoreEntry) -> _StoreModule:
+    return cast(_StoreModule, _imported(store, store.module))
+
+
+def _imported(store: StoreEntry, module: str) -> ModuleType:
     try:
-        return cast(_StoreModule, importlib.import_module(store.module))
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if store.extra is None or (error.name or "").startswith("vecferry"):
             raise

@@ -26,7 +26,7 @@ from vecferry.stores.chroma.connection import Connection
 from vecferry.stores.chroma.failures import response_check, translated
 from vecferry.stores.chroma.folder import DEFAULT_DATABASE, DEFAULT_TENANT
 
-__all__ = ["ServerCollection", "open_source", "open_target"]
+__all__ = ["ServerCollection", "connect", "open_source", "open_target"]
 
 _PORTS = {"chroma": 8000, "chromas": 443}
 _TIMEOUT_S = 120.0
@@ -57,8 +57,8 @@ class ServerCollection(ClientCollection):
             raise BadOption(f"{address} is not of the form {form}", advice="tenant and database are options: ?tenant=")
         self._address = address
         self._public = reader is Reader.PUBLIC
-        self._headers = _headers(address)
-        self._timeout_s = _timeout_s(address)
+        _settings(address, _headers(address))  # so that a wrong option is told on opening
+        _timeout_s(address)
 
     def capabilities(self) -> Capabilities:
         connection = self._connection()
@@ -68,23 +68,28 @@ class ServerCollection(ClientCollection):
         return True
 
     def _connect(self) -> Connection:
-        address = self._address
-        with translated(self.url):
-            system = System(_settings(address, self._headers))
-            api: Any = system.instance(ServerAPI)
-            session: httpx.Client = api._session
-            session.timeout = httpx.Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_TIMEOUT_S))
-            session.event_hooks = {"response": [response_check(self.url)]}
-            system.start()
-        return Connection(
-            api,
-            self.url,
-            address.options.get("tenant", DEFAULT_TENANT),
-            address.options.get("database", DEFAULT_DATABASE),
-            release=lambda: _stop(system, session),
-            public=self._public,
-            quota_rows=_CLOUD_ROWS if address.host.endswith(_CLOUD) else None,
-        )
+        return connect(self._address, public=self._public)
+
+
+def connect(address: Address, *, public: bool = False) -> Connection:
+    """Open a client in the tenant and database of an address. Raises BadOption for options that contradict."""
+    url, timeout_s = str(address), _timeout_s(address)
+    with translated(url):
+        system = System(_settings(address, _headers(address)))
+        api: Any = system.instance(ServerAPI)
+        session: httpx.Client = api._session
+        session.timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
+        session.event_hooks = {"response": [response_check(url)]}
+        system.start()
+    return Connection(
+        api,
+        url,
+        address.options.get("tenant", DEFAULT_TENANT),
+        address.options.get("database", DEFAULT_DATABASE),
+        release=lambda: _stop(system, session),
+        public=public,
+        quota_rows=_CLOUD_ROWS if address.host.endswith(_CLOUD) else None,
+    )
 
 
 def _stop(system: System, session: httpx.Client) -> None:

@@ -19,7 +19,7 @@ from vecferry.stores.milvus.connection import Connection, Endpoint
 from vecferry.stores.milvus.loading import index_wish
 from vecferry.stores.milvus.schema import wished_key
 
-__all__ = ["ServerCollection", "open_source", "open_target"]
+__all__ = ["ServerCollection", "endpoint", "open_source", "open_target"]
 
 _PORTS = {"milvus": 19530, "milvuss": 19530, "zilliz": 443}
 
@@ -49,7 +49,7 @@ class ServerCollection(MilvusCollection):
             raise BadOption(f"{address} is not of the form {form}", advice="the database is an option: ?database=")
         wish = index_wish(address, "AUTOINDEX")
         super().__init__(str(address), address.collection(), wish, public=reader is Reader.PUBLIC, loads=loads)
-        self._endpoint = _endpoint(address)
+        self._endpoint = endpoint(address)
         self._key = wished_key(address)
         self._most_vectors = int(address.positive("vector_fields", capabilities.MAX_VECTORS))
 
@@ -63,7 +63,8 @@ class ServerCollection(MilvusCollection):
         return Connection(self._endpoint)
 
 
-def _endpoint(address: Address) -> Endpoint:
+def endpoint(address: Address) -> Endpoint:
+    """Where the server of an address is. Raises BadOption for a token that no header can carry."""
     host = f"[{address.host}]" if ":" in address.host else address.host
     token = address.secrets.get("token") or address.secrets.get("api_key") or ""
     if not token.isascii() or not (token.isprintable()):
