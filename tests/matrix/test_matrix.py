@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from tests.support.migrating import Harness
 from tests.support.raw_collections import KINDS, Place, RawData, target_url
@@ -17,25 +16,9 @@ from vecferry.stores import registry
 FILES = ("numpy", "numpy-tree", "jsonl")
 
 
-HUB = "qdrant+edge"
-LATER = ("numpy-tree", "faiss", "milvus+path")
-
-
-def pairs() -> list[ParameterSet]:
-    """Every pair; the short run takes those stores that each go to and from the hub only there."""
-    return [
-        pytest.param(source, target, marks=() if _is_short(source, target) else pytest.mark.slow)
-        for source in KINDS
-        for target in KINDS
-    ]
-
-
-def _is_short(source: str, target: str) -> bool:
-    return HUB in (source, target) or not {source, target} & set(LATER)
-
-
 @pytest.mark.xdist_group("matrix")
-@pytest.mark.parametrize(("source_kind", "target_kind"), pairs())
+@pytest.mark.parametrize("target_kind", KINDS)
+@pytest.mark.parametrize("source_kind", KINDS)
 def test_a_migration_between_any_two_stores_ends_switched(
     source_kind: str,
     target_kind: str,
