@@ -124,6 +124,11 @@ class IdSet:
             known.append(run.filter(repeated).hashes())
         return np.concatenate([np.zeros((0, 16), dtype=np.uint8), *known])
 
+    def thin(self, bits: int) -> None:
+        """Keep only the hashes that end with so many zero bits (at most 64)."""
+        mask = np.uint64((1 << bits) - 1)
+        self._runs = [run.filter(run.low & mask == 0) for run in self._runs]
+
     def absent(self, hashes: Hashes) -> Mask:
         """`(n,) bool`: which ids are not in the set."""
         high, low = _halves(hashes)
