@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from vecferry.ledger.approvals import Approvals
 from vecferry.ledger.audit import Audit
+from vecferry.ledger.groups import Groups
 from vecferry.ledger.holder import Holder
 from vecferry.ledger.leases import Leases, migration_resource
 from vecferry.ledger.migrations import Migrations
 from vecferry.ledger.routes import Routes
-from vecferry.ledger.rows import Answer, Approval, AuditEntry, Lease, Migration, Route, SliceRow
+from vecferry.ledger.rows import Answer, Approval, AuditEntry, Entry, Group, Lease, Migration, Route, SliceRow
 from vecferry.ledger.slices import Slices
 from vecferry.ledger.states import ENDED, LIVE, State
 
@@ -21,6 +22,8 @@ __all__ = [
     "Answer",
     "Approval",
     "AuditEntry",
+    "Entry",
+    "Group",
     "Holder",
     "Lease",
     "Ledger",
@@ -32,5 +35,5 @@ __all__ = [
 ]
 
 
-class Ledger(Migrations, Slices, Routes, Leases, Approvals, Audit):
+class Ledger(Migrations, Groups, Slices, Routes, Leases, Approvals, Audit):
     """One ledger; `Ledger.open()` gives it. Usable from threads, and from several processes at once."""

@@ -17,12 +17,12 @@ from vecferry.errors import NotFound, PlanRefused, UnsafeRoute
 from vecferry.ledger import audit
 from vecferry.ledger.database import Database, Write
 from vecferry.ledger.leases import require
-from vecferry.ledger.rows import Migration
-from vecferry.ledger.schema import facts, migrations, slices
+from vecferry.ledger.rows import Entry, Migration
+from vecferry.ledger.schema import facts, groups, migrations, slices
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject, Slice
 
-__all__ = ["Migrations", "compare_and_set", "known"]
+__all__ = ["Migrations", "compare_and_set", "enter", "free_id", "known", "migration_of"]
 
 # Letters and digits that are not taken for each other when read aloud or typed.
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -47,32 +47,15 @@ class Migrations(Database):
 
         Raises BadOption if a URL holds a secret.
         """
-        source, target = str(address.parse(source_url)), str(address.parse(target_url))
+        entry = Entry(name, strategy, source_url, target_url, route, archive, config, limit)
         with self._write() as write:
-            migration = Migration(
-                id=_free_id(write.connection, name, write.now),
-                name=name,
-                strategy=strategy,
-                source_url=source,
-                target_url=target,
-                route=route,
-                archive=archive,
-                config=plain.to_plain(config),
-                limit=limit,
-                state=State.PLANNED,
-                created_at=write.now,
-                changed_at=write.now,
-                planned_at=None,
-            )
-            write.connection.execute(insert(migrations).values(**_columns(migration)))
-            audit.append(write, "migration created", migration.id, {"source": source, "target": target, "limit": limit})
-        return migration
+            return enter(write, entry)
 
     def migration(self, text: str) -> Migration:
         """The migration of this id, or of this start of an id. Raises NotFound, naming the nearest."""
         with self._read() as connection:
             row = _row(connection, text)
-            return _migration(row if row is not None else known(connection, _resolve(connection, text)))
+            return migration_of(row if row is not None else known(connection, _resolve(connection, text)))
 
     def migrations(self, states: Collection[State] | None = None) -> list[Migration]:
         """All migrations, or those in `states`, the oldest first."""
@@ -80,7 +63,7 @@ class Migrations(Database):
         if states is not None:
             query = query.where(migrations.c.state.in_([state.value for state in states]))
         with self._read() as connection:
-            return [_migration(row) for row in connection.execute(query)]
+            return [migration_of(row) for row in connection.execute(query)]
 
     def store_plan(self, migration_id: str, plan: JsonObject, parts: Sequence[Slice], token: int | None = None) -> None:
         """Store the plan and its slices, once. The same again changes nothing; another one raises PlanRefused."""
@@ -149,7 +132,32 @@ class Migrations(Database):
             require(write, token, migration_id)
             found = compare_and_set(write, migration_id, allowed_from, to)
             audit.append(write, event, migration_id, {**(detail or {}), "from": found.value, "to": to.value})
-            return _migration(known(write.connection, migration_id))
+            return migration_of(known(write.connection, migration_id))
+
+
+def enter(write: Write, entry: Entry, group_id: str | None = None, member: int | None = None) -> Migration:
+    """Insert a migration within a transaction. Raises BadOption if a URL holds a secret."""
+    migration = Migration(
+        id=free_id(write.connection, entry.name, write.now),
+        name=entry.name,
+        strategy=entry.strategy,
+        source_url=str(address.parse(entry.source_url)),
+        target_url=str(address.parse(entry.target_url)),
+        route=entry.route,
+        archive=entry.archive,
+        config=plain.to_plain(entry.config),
+        limit=entry.limit,
+        state=State.PLANNED,
+        created_at=write.now,
+        changed_at=write.now,
+        planned_at=None,
+        group_id=group_id,
+        member=member,
+    )
+    write.connection.execute(insert(migrations).values(**_columns(migration)))
+    detail = {"source": migration.source_url, "target": migration.target_url, "limit": entry.limit}
+    audit.append(write, "migration created", migration.id, detail if group_id is None else detail | {"group": group_id})
+    return migration
 
 
 def known(connection: Connection, migration_id: str) -> Row[Any]:
@@ -189,14 +197,15 @@ def _resolve(connection: Connection, text: str) -> str:
     raise NotFound(problem, advice=f"did you mean {' or '.join(near[:3])}?" if near else "`vecferry list` shows them")
 
 
-def _free_id(connection: Connection, name: str, now: datetime) -> str:
+def free_id(connection: Connection, name: str, now: datetime) -> str:
     """Something like `docs-20261121-7f3a`: typable by its start, in order of days for one name."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     start = re.sub(r"[^a-z0-9]+", "-", ascii_name)[:24].strip("-") or "m"
     while True:
         chance = "".join(secrets.choice(_ALPHABET) for _ in range(4))
         found = f"{start}-{now:%Y%m%d}-{chance}"
-        if _row(connection, found) is None:
+        group = connection.scalar(select(groups.c.id).where(groups.c.id == found))
+        if group is None and _row(connection, found) is None:
             return found
 
 
@@ -224,7 +233,8 @@ def _columns(migration: Migration) -> dict[str, Any]:
     return values | {"row_limit": migration.limit, "state": migration.state.value}
 
 
-def _migration(row: Row[Any]) -> Migration:
+def migration_of(row: Row[Any]) -> Migration:
+    """A row as data."""
     content = row._asdict()
     content["limit"] = content.pop("row_limit")
     del content["plan"]

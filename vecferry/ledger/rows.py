@@ -10,14 +10,45 @@ from vecferry.ledger.holder import Holder
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject, Receipt, Slice
 
-__all__ = ["Answer", "Approval", "AuditEntry", "Lease", "Migration", "Route", "SliceRow"]
+__all__ = ["Answer", "Approval", "AuditEntry", "Entry", "Group", "Lease", "Migration", "Route", "SliceRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a migration is entered with."""
+
+    name: str
+    strategy: str
+    source_url: str
+    target_url: str
+    route: str
+    archive: str
+    config: JsonObject
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Migrations of many collections from one store to another. `request` is what the last command asked for.
+
+    `identity` is a text that is the same for every command that means this group.
+    """
+
+    id: str
+    identity: str
+    strategy: str
+    source_url: str
+    target_url: str
+    request: JsonObject
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One migration of one collection. `planned_at` is None until its plan is stored.
 
-    `limit` is the number of rows of a trial, which is never switched.
+    `limit` is the number of rows of a trial, which is never switched. `group_id` and `member` (from 0) are its
+    group and its place there, None where it was started alone.
     """
 
     id: str
@@ -33,6 +64,8 @@ class Migration:
     created_at: datetime
     changed_at: datetime
     planned_at: datetime | None
+    group_id: str | None = None
+    member: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ __all__ = [
     "audit_head",
     "counters",
     "facts",
+    "groups",
     "leases",
     "migrations",
     "moment_text",
@@ -95,6 +96,19 @@ migrations = _table(
     Column("changed_at", Moment, nullable=False),
     Column("plan", Json),
     Column("planned_at", Moment),
+    Column("group_id", Text),
+    Column("member", Integer),
+)
+
+groups = _table(
+    "groups",
+    Column("id", Text, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("source_url", Text, nullable=False),
+    Column("target_url", Text, nullable=False),
+    Column("request", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
 )
 
 slices = _table(

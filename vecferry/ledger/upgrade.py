@@ -66,6 +66,17 @@ STEPS = (
             "INSERT INTO vecferry_audit_head (number, hash) VALUES (0, '')",
         ),
     ),
+    Step(
+        2,
+        (
+            """CREATE TABLE vecferry_groups (
+                id TEXT PRIMARY KEY, identity TEXT NOT NULL, strategy TEXT NOT NULL,
+                source_url TEXT NOT NULL, target_url TEXT NOT NULL, request TEXT NOT NULL, created_at TEXT NOT NULL)""",
+            "ALTER TABLE vecferry_migrations ADD COLUMN group_id TEXT",
+            "ALTER TABLE vecferry_migrations ADD COLUMN member INTEGER",
+            "CREATE INDEX vecferry_migrations_group ON vecferry_migrations (group_id, member)",
+        ),
+    ),
 )
 
 
