@@ -7,18 +7,20 @@ column, so that ordinary data cost one look-up a record and a few C calls a colu
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecferry import canonical
 from vecferry.capabilities import PayloadType
 from vecferry.mapping import floats, kinds
-from vecferry.mapping.profile import MAX_KEYS, KeyProfile, PayloadProfile
+from vecferry.mapping.extent import Extent, Sizes, measured
+from vecferry.mapping.profile import LONG_VALUE_BYTES, MAX_KEYS, KeyProfile, PayloadProfile
 
 __all__ = ["PayloadProfiler"]
 
@@ -39,6 +41,7 @@ class _Key:
     longest_string_bytes: int = 0
     depth: int = 0
     negative_zeros: int = 0
+    long_values: Extent = field(default_factory=lambda: Extent(floor=LONG_VALUE_BYTES))
 
     def integers(self, low: int, high: int) -> None:
         """Take integers between these."""
@@ -64,6 +67,7 @@ class _Key:
         self.longest_string_bytes = max(self.longest_string_bytes, other.longest_string_bytes)
         self.depth = max(self.depth, other.depth)
         self.negative_zeros += other.negative_zeros
+        self.long_values += other.long_values
 
     def profile(self) -> KeyProfile:
         """The counts, frozen."""
@@ -76,6 +80,7 @@ class _Key:
             self.longest_string_bytes,
             self.depth,
             self.negative_zeros,
+            self.long_values,
         )
 
 
@@ -160,19 +165,39 @@ class PayloadProfiler:
         self._rows = self._size_bytes = self._special_rows = self._one_pass_rows = self._two_passes_rows = 0
         self._keys: dict[str, _Key] = {}
         self._more_keys = False
+        self._sizes = self._key_counts = Extent()
+        self._longest_key_bytes = 0
 
-    def observe(self, payloads: pa.StringArray) -> None:
-        """Take one column of canonical payload texts."""
+    def observe(self, payloads: pa.StringArray, named: Callable[[int], str] = str) -> None:
+        """Take one column of canonical payload texts; `named` gives the id of a row."""
+        sizes = pc.binary_length(payloads).to_numpy(zero_copy_only=False)
         self._rows += len(payloads)
-        self._size_bytes += pc.sum(pc.binary_length(payloads)).as_py() or 0
+        self._size_bytes += int(sizes.sum())
+        self._sizes += measured(sizes, named)
         self._special_rows += pc.sum(pc.match_substring_regex(payloads, _TAG_PATTERN)).as_py() or 0
         self._observe_floats(payloads)
         values = canonical.decode_many(payloads.cast(pa.binary()).to_pylist())
+        self._key_counts += measured(np.fromiter(map(len, values), np.int64, len(values)), named)
+        self._observe_long(np.flatnonzero(sizes > LONG_VALUE_BYTES), values, named)
         for (names, types), rows in _shapes(values).items():
             for name, kind, column in zip(names, types, zip(*rows, strict=True), strict=True):
                 key = self._key(name)
                 if key is not None:
                     key.observe(kind, column)
+
+    def _observe_long(self, rows: Sizes, values: Sequence[dict[str, Any]], named: Callable[[int], str]) -> None:
+        """The long values of rows that are long enough to have some."""
+        found = defaultdict[str, list[tuple[int, int]]](list)
+        for row in rows.tolist():
+            for name, value in values[row].items():
+                size = _value_bytes(value)
+                if size > LONG_VALUE_BYTES:
+                    found[name].append((size, row))
+        for name, long in found.items():
+            key = self._key(name)
+            if key is not None:
+                sizes, places = zip(*long, strict=True)
+                key.long_values += measured(np.array(sizes), _at(named, places), LONG_VALUE_BYTES)
 
     def _observe_floats(self, payloads: pa.StringArray) -> None:
         rows, once = floats.changed_texts(payloads, 1)
@@ -185,6 +210,7 @@ class PayloadProfiler:
     def _key(self, name: str) -> _Key | None:
         key = self._keys.get(name)
         if key is None:
+            self._longest_key_bytes = max(self._longest_key_bytes, len(name.encode("utf-8", "surrogatepass")))
             if len(self._keys) >= MAX_KEYS:
                 self._more_keys = True
                 return None
@@ -200,6 +226,9 @@ class PayloadProfiler:
         self._one_pass_rows += found.inexact_one_pass_rows
         self._two_passes_rows += found.inexact_two_passes_rows
         self._more_keys |= found.more_keys
+        self._sizes += found.sizes
+        self._key_counts += found.key_counts
+        self._longest_key_bytes = max(self._longest_key_bytes, found.longest_key_bytes)
         # Not those of the profile, whose names are made fit to be shown.
         for name, counts in other._keys.items():
             key = self._key(name)
@@ -216,7 +245,20 @@ class PayloadProfiler:
             self._special_rows,
             self._one_pass_rows,
             self._two_passes_rows,
+            self._sizes,
+            self._key_counts,
+            self._longest_key_bytes,
         )
+
+
+def _at(named: Callable[[int], str], rows: Sequence[int]) -> Callable[[int], str]:
+    """The ids of some rows by their position among these."""
+    return lambda at: named(rows[at])
+
+
+def _value_bytes(value: Any) -> int:
+    """What a store with a limit would count: a string's own bytes, the JSON text of any other value."""
+    return len(value.encode("utf-8", "surrogatepass") if type(value) is str else canonical.encode(value))
 
 
 def _shapes(values: Sequence[dict[str, Any]]) -> dict[Shape, list[Iterable[Any]]]:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vecferry.capabilities import PayloadType
+from vecferry.mapping.extent import Extent
 from vecferry.model import IdKind
 
-__all__ = ["MAX_KEYS", "DocumentProfile", "KeyProfile", "PayloadProfile", "Profile", "VectorProfile"]
+__all__ = [
+    "LONG_RECORD_BYTES",
+    "LONG_VALUE_BYTES",
+    "MAX_KEYS",
+    "DocumentProfile",
+    "KeyProfile",
+    "PayloadProfile",
+    "Profile",
+    "VectorProfile",
+]
 
 MAX_KEYS = 10_000
 """Top-level payload keys that are counted one by one; a payload with more shows it in `more_keys`."""
+
+LONG_VALUE_BYTES = 4096
+"""Payload values up to here are not measured one by one: no store limits them more."""
+
+LONG_RECORD_BYTES = 32_768
+"""Payloads with their document up to here are not measured one by one: no store limits them more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +34,7 @@ class KeyProfile:
     """One top-level payload key: values per type, and the extremes of what stands in them at any level.
 
     `depth` is 0 for scalars, 1 for a list or object of scalars. `negative_zeros` counts values with -0.0.
+    `long_values`: sizes of the key's own values above `LONG_VALUE_BYTES`: a string's UTF-8, the JSON of any other.
     """
 
     types: dict[PayloadType, int] = field(default_factory=dict)
@@ -28,6 +45,7 @@ class KeyProfile:
     longest_string_bytes: int = 0
     depth: int = 0
     negative_zeros: int = 0
+    long_values: Extent = field(default_factory=Extent)
 
     @property
     def values(self) -> int:
@@ -41,7 +59,10 @@ class KeyProfile:
 
 @dataclass(frozen=True, slots=True)
 class PayloadProfile:
-    """All payloads that were observed. `inexact_*` count records with a float that an inexact parser changes."""
+    """All payloads that were observed. `inexact_*` count records with a float that an inexact parser changes.
+
+    `sizes`: bytes of canonical JSON; `key_counts`: top-level keys of a record; `longest_key_bytes`: UTF-8 of one.
+    """
 
     rows: int = 0
     size_bytes: int = 0
@@ -50,17 +71,21 @@ class PayloadProfile:
     special_rows: int = 0
     inexact_one_pass_rows: int = 0
     inexact_two_passes_rows: int = 0
+    sizes: Extent = field(default_factory=Extent)
+    key_counts: Extent = field(default_factory=Extent)
+    longest_key_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentProfile:
-    """All documents that were observed: absent, the empty text, and others."""
+    """All documents that were observed: absent, the empty text, and others; `sizes` in bytes of UTF-8."""
 
     rows: int = 0
     absent: int = 0
     empty: int = 0
     present: int = 0
     longest_bytes: int = 0
+    sizes: Extent = field(default_factory=Extent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +107,11 @@ class VectorProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Ids of all records; payloads, documents and vectors as far as they were observed (their own `rows` say)."""
+    """Ids of all records; payloads, documents and vectors as far as they were observed (their own `rows` say).
+
+    `greatest_number_id`: of the ids that are numbers. `id_sizes`: bytes of UTF-8. `with_document`: payloads above
+    `LONG_RECORD_BYTES` as they are with their document in them, as JSON text; the document's key is not counted.
+    """
 
     rows: int = 0
     id_kinds: dict[IdKind, int] = field(default_factory=dict)
@@ -90,8 +119,11 @@ class Profile:
     empty_ids: int = 0
     negative_ids: int = 0
     longest_id_bytes: int = 0
+    id_sizes: Extent = field(default_factory=Extent)
+    greatest_number_id: int | None = None
     duplicate_ids: int = 0
     duplicate_examples: tuple[str, ...] = ()
     payload: PayloadProfile = field(default_factory=PayloadProfile)
     documents: DocumentProfile = field(default_factory=DocumentProfile)
+    with_document: Extent = field(default_factory=Extent)
     vectors: dict[str, VectorProfile] = field(default_factory=dict)
