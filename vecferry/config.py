@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,9 +17,20 @@ from vecferry.address import Address
 from vecferry.errors import BadOption, NotFound
 from vecferry.model import Metric
 
-__all__ = ["Approve", "MigrationConfig", "SecretRef", "StoreConfig", "home", "load_config"]
+__all__ = [
+    "Approve",
+    "MigrationConfig",
+    "SecretRef",
+    "Selection",
+    "StoreConfig",
+    "home",
+    "load_config",
+    "make_selection",
+    "read_file",
+]
 
 Approve = Literal["ask", "auto"]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def home() -> Path:
@@ -107,8 +118,25 @@ class MigrationConfig(_Strict):
     approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
 
 
+class Selection(_Strict):
+    """Which collections of a store are meant, and what each is called in the target.
+
+    `collections` and `exclude` are shell patterns on names. In `target_name`, as in the target's options, the route and
+    the archive's folder, `{name}`, `{tenant}` and `{database}` stand for those of the old collection.
+    """
+
+    collections: tuple[str, ...] = Field(default=("*",), min_length=1)
+    exclude: tuple[str, ...] = ()
+    target_name: str = Field(default="{name}", min_length=1)
+
+
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> MigrationConfig:
     """A migration file (YAML or JSON) with `overrides` on top. Raises NotFound or BadOption, naming the field."""
+    return make_config(read_file(path) | (overrides or {}), where=str(path))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """What a migration file (YAML or JSON) holds, unchecked. Raises NotFound or BadOption."""
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -117,13 +145,22 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Migratio
         raise BadOption(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise BadOption(f"{path} holds no migration", advice="start with `source:` and `target:`")
-    return make_config(content | (overrides or {}), where=str(path))
+    return content
 
 
 def make_config(content: dict[str, Any], where: str = "the options") -> MigrationConfig:
     """A checked configuration. Raises BadOption that names the first wrong field."""
+    return _checked(MigrationConfig, content, where)
+
+
+def make_selection(content: dict[str, Any], where: str = "the options") -> Selection:
+    """A checked selection of collections. Raises BadOption that names the first wrong field."""
+    return _checked(Selection, content, where)
+
+
+def _checked(model: type[_Model], content: dict[str, Any], where: str) -> _Model:
     try:
-        return MigrationConfig.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
