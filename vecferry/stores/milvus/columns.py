@@ -21,6 +21,7 @@ from vecferry.batch import Dense, Sparse
 from vecferry.errors import BadRecord
 from vecferry.model import IdKind, VectorKind
 from vecferry.stores.milvus.layout import DYNAMIC, Key, Scalar, VectorPlace
+from vecferry.stores.milvus.payloads import Unfit
 
 __all__ = ["add_dense", "add_dynamic", "add_key", "add_sparse", "read_key", "read_scalar", "read_vector"]
 
@@ -133,30 +134,47 @@ def _read_sparse(contents: Any, present: Mask | None) -> pa.StructArray:
 
 
 def read_scalar(field: Any, scalar: Scalar) -> list[Any]:
-    """A typed field as Python values, None where it is null."""
+    """A typed field as Python values, None where it is null. Raises Unfit for a value that cannot be told."""
     slot = field.scalars.WhichOneof("data")
-    stored = list(getattr(field.scalars, slot).data) if slot else []
-    values = [_DECODERS[scalar.data_type](value) for value in stored] if scalar.data_type in _DECODERS else stored
+    values = list(getattr(field.scalars, slot).data) if slot else []
     valid = list(field.valid_data)
-    if not valid:
-        return values
     if len(values) < len(valid):  # only those that are there
         given = iter(values)
-        return [next(given) if there else None for there in valid]
-    return [value if there else None for value, there in zip(values, valid, strict=True)]
+        values = [next(given) if there else None for there in valid]
+    elif valid:
+        values = [value if there else None for value, there in zip(values, valid, strict=True)]
+    decode = _decoder(scalar)
+    return values if decode is None else [_decoded(decode, value, row) for row, value in enumerate(values)]
 
 
-def _json(raw: bytes) -> Any:
-    """The value of a JSON field. milvus-lite gives a text without its quotes."""
+def _decoded(decode: Callable[[Any], Any], value: Any, row: int) -> Any:
     try:
-        return canonical.parse_strict(raw)
+        return None if value is None else decode(value)
+    except ValueError as error:
+        raise Unfit(row, f"the JSON of a field cannot be read: {error}") from error
+
+
+def _decoder(scalar: Scalar) -> Callable[[Any], Any] | None:
+    if scalar.data_type == _ARRAY:
+        return _list
+    if scalar.data_type == _JSON:
+        return _bare_json if scalar.bare_texts else canonical.parse_strict
+    return None
+
+
+def _bare_json(raw: bytes) -> Any:
+    """The value of a JSON field of milvus-lite, which gives texts without their quotes.
+
+    It takes objects, lists and texts alone, so that `12` was the text; of a text that is itself an object or a list
+    nobody can tell.
+    """
+    try:
+        found = canonical.parse_strict(raw) if raw[:1] in (b"{", b"[") else None
     except ValueError:
-        return raw.decode(errors="surrogateescape")
+        found = None
+    return raw.decode(errors="surrogateescape") if found is None else found
 
 
 def _list(item: Any) -> list[Any]:
     slot = item.WhichOneof("data")
     return list(getattr(item, slot).data) if slot else []
-
-
-_DECODERS: dict[int, Callable[[Any], Any]] = {_JSON: _json, _ARRAY: _list}

@@ -21,19 +21,23 @@ __all__ = ["Busy", "NotLoaded", "TooLarge", "grpc_failure", "public_errors", "st
 _PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNKNOWN"})
 _KEY = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 # Milvus: merr of 2.3 and later; the second numbers are those of the older field `error_code`.
-_NOT_FOUND, _OLD_NOT_FOUND = frozenset({100, 800}), frozenset({4, 28})
+_NOT_FOUND, _OLD_NOT_FOUND = frozenset({100, 800, 1600}), frozenset({4, 28})
 _NOT_LOADED = frozenset({101, 103})
 _RATE_LIMIT, _OLD_RATE_LIMIT = frozenset({8}), frozenset({49})
 _KEY_STATUS, _OLD_KEY_STATUS = frozenset({1400, 1401}), frozenset({3})
 _CONNECT_FAILED = 2  # of the official client: it says the same of a dead server and of a wrong token
-_GONE = re.compile("(collection|database) .*(not found|does not exist)|can't find collection", re.IGNORECASE)
+_GONE = re.compile("(collection|database|alias) .*(not found|does not exist)|can't find collection", re.IGNORECASE)
 _THERE = re.compile("already exist|duplicate collection", re.IGNORECASE)
-_REFUSED_KEY = re.compile("auth check failure|unauthenticated|permission deny|permission denied", re.IGNORECASE)
+_REFUSED_KEY = re.compile("auth check failure|unauthenticated", re.IGNORECASE)
+_NO_RIGHT = re.compile("permission den(y|ied)", re.IGNORECASE)
 _FULL = re.compile("No space left|disk quota", re.IGNORECASE)
 _LARGE = re.compile("message larger than max|maxOutputSize|exceed.*max.*message", re.IGNORECASE)
 _GAVE_UP = re.compile("Retry timeout|Retry run out", re.IGNORECASE)
 _PASSING_ADVICE = "it may pass; `vecferry resume ID` goes on"
 _KEY_ADVICE = "check the token (--source-token-env, --target-token-env): `user:password` or a Zilliz API key"
+_RIGHT_ADVICE = "give the user of this token the right that it names; docs/stores/milvus.md lists those that are needed"
+    "give the user of this token the right that is named here; docs/stores/milvus.md lists those that are needed"
+)
 _BOTH_ADVICE = "start the server, or check the host and the port; behind a proxy a wrong token looks the same"
 
 
@@ -60,10 +64,15 @@ def wire_errors(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def public_errors(url: str) -> Iterator[None]:
-    """Errors of the official client, and those of gRPC that it lets through, as vecferry's."""
+    """Errors of the official client, and those of gRPC that it lets through, as vecferry's.
+
+    Of a JSON field with texts milvus-lite gives what its client cannot parse; the client lets that through as well.
+    """
     try:
         with wire_errors(url):
             yield
+    except ValueError as error:
+        raise StoreRefused(f"{url}: the official client cannot take this: {error}") from error
     except MilvusException as error:
         raise _public_failure(url, error) from error
 
@@ -76,6 +85,8 @@ def grpc_failure(url: str, code: str, details: str) -> VecferryError:
         return RetryLater(f"{url} does not answer: {details}", advice=_BOTH_ADVICE)
     if code == "DEADLINE_EXCEEDED":
         return RetryLater(f"{url} did not answer in time", advice="a longer time: ?timeout_s=600")
+    if _NO_RIGHT.search(details):
+        return _no_right(url, details)
     if code in _KEY:
         return StoreRefused(f"{url} refused the access: {details}", advice=_KEY_ADVICE)
     if code in _PASSING:
@@ -99,6 +110,8 @@ def _failure(url: str, code: int, old_code: int, reason: str, retriable: bool) -
         return TargetNotEmpty(f"{url} exists: {reason}", advice="choose another collection name")
     if code in _NOT_LOADED:
         return NotLoaded(f"{url} is not loaded: {reason}", advice="load the collection, or add ?load=true to the URL")
+    if _NO_RIGHT.search(reason):
+        return _no_right(url, reason)
     if code in _KEY_STATUS or old_code in _OLD_KEY_STATUS or _REFUSED_KEY.search(reason):
         return StoreRefused(f"{url} refused the access: {reason}", advice=_KEY_ADVICE)
     if _LARGE.search(reason):
@@ -119,6 +132,10 @@ def _public_failure(url: str, error: MilvusException) -> VecferryError:
     if _GAVE_UP.search(error.message):
         return _passing(url, "busy", error.message)
     return _failure(url, int(code), int(error.compatible_code), error.message, bool(error.retriable))
+
+
+def _no_right(url: str, details: str) -> StoreRefused:
+    return StoreRefused(f"{url} refused the access: {details}", advice=_RIGHT_ADVICE)
 
 
 def _passing(url: str, what: str, details: str) -> RetryLater:

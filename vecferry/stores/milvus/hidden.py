@@ -27,7 +27,7 @@ def refuse_hidden(pages: Iterable[pa.StringArray], keys: KeyFilter, count: _Coun
         if found is not None:
             raise BadRecord(
                 f"{url} holds the key {found} more than once, and gives either of its records",
-                advice="upsert that record, which removes both, or delete it and write it again",
+                advice="delete that key, which removes every one of its records, and write one again",
             )
     if keys.key.kind is IdKind.INT64 and count(f"{keys.key.name} > {MOST - 1}"):
         raise BadRecord(f"{url} holds the key {MOST}, which it counts and never gives", advice="give it another key")

@@ -74,11 +74,12 @@ class VectorPlace:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A typed field that is a key of the payload."""
+    """A typed field that is a key of the payload. `bare_texts`: the texts of a JSON field come without quotes."""
 
     field: str
     data_type: int
     nullable: bool = False
+    bare_texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ class Layout:
         return frozenset({self.key.name, *(place.field for place in self.vectors)})
 
 
-def layout_of(schema: Any, metrics: Mapping[str, str], names: Mapping[str, str], url: str) -> Layout:
+def layout_of(
+    schema: Any, metrics: Mapping[str, str], names: Mapping[str, str], url: str, *, lite: bool = False
+) -> Layout:
     """The layout of a `CollectionSchema` message, with the metric of each field's index where there is one.
 
     `names`: the vector that a field holds where that is not the field's own name. Raises StoreRefused for a field of
@@ -116,7 +119,7 @@ def layout_of(schema: Any, metrics: Mapping[str, str], names: Mapping[str, str],
     return Layout(
         key=Key(key.name, _key_kind(key.data_type), bool(key.autoID or schema.autoID)),
         vectors=tuple(sorted(_places(rest, metrics, names, url), key=lambda place: place.vector.name)),
-        scalars=tuple(_scalars(rest, url)),
+        scalars=tuple(_scalars(rest, url, lite=lite)),
         dynamic=bool(schema.enable_dynamic_field),
     )
 
@@ -125,13 +128,13 @@ def _key_kind(data_type: int) -> IdKind:
     return IdKind.INT64 if data_type == _type("Int64") else IdKind.STRING
 
 
-def _scalars(fields: list[Any], url: str) -> Iterator[Scalar]:
+def _scalars(fields: list[Any], url: str, *, lite: bool) -> Iterator[Scalar]:
     for field in fields:
         if field.data_type in _VECTORS:
             continue
         if field.data_type not in _SCALARS:
             raise _unreadable(field, url)
-        yield Scalar(field.name, field.data_type, bool(field.nullable))
+        yield Scalar(field.name, field.data_type, bool(field.nullable), bare_texts=lite)
 
 
 def _places(fields: list[Any], metrics: Mapping[str, str], names: Mapping[str, str], url: str) -> Iterator[VectorPlace]:

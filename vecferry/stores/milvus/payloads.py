@@ -21,6 +21,8 @@ INTERNAL_KEYS = frozenset({DYNAMIC, "_seq", "_partition"})
 MAX_DEPTH = 100
 """Levels of objects and lists that every Milvus takes; milvus-lite reads JSON by recursion and fails below 1,000."""
 
+# A record whose maker sent no dynamic field, or JSON's null in it: servers keep that as it came.
+_NOTHING = frozenset({b"", b"null"})
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -99,17 +101,23 @@ def dynamic_texts(texts: Sequence[bytes]) -> list[bytes]:
 
 def _strictly(text: bytes, row: int) -> bytes:
     try:
-        return json_text.object_text(text) if text else b"{}"
+        return json_text.object_text(text) if text not in _NOTHING else b"{}"
     except ValueError as error:
         raise Unfit(row, f"its dynamic field cannot be read: {error}") from error
 
 
 def typed_texts(columns: Mapping[str, Sequence[Any]], dynamic: Sequence[bytes]) -> list[bytes]:
-    """Canonical texts of typed fields, each with `n` values, together with the dynamic field's texts."""
+    """Canonical texts of typed fields, each with `n` values, together with the dynamic field's texts.
+
+    Raises Unfit for a key that stands in both: only one of its values could be kept.
+    """
     names = list(columns)
     rows = zip(*columns.values(), strict=True)
     found = []
-    for values, text in zip(rows, dynamic, strict=True):
+    for row, (values, text) in enumerate(zip(rows, dynamic, strict=True)):
         payload = canonical.decode(text) if text != b"{}" else {}
+        twice = payload.keys() & columns.keys()
+        if twice:
+            raise Unfit(row, f"the key {min(twice)!r} has a field of its own and stands among the dynamic ones")
         found.append(canonical.encode(payload | dict(zip(names, values, strict=True))))
     return found

@@ -104,9 +104,9 @@ def _payloads(fields: Mapping[str, Any], layout: Layout, ids: pa.StringArray, ur
     raws = list(fields[DYNAMIC].scalars.json_data.data) if layout.dynamic and DYNAMIC in fields else []
     try:
         texts = dynamic_texts(raws) if raws else [b"{}"] * len(ids)
+        if not layout.scalars:
+            return texts
+        typed = {scalar.field: read_scalar(fields[scalar.field], scalar) for scalar in layout.scalars}
+        return typed_texts(typed, texts)
     except Unfit as error:
         raise BadRecord(f"{url}: record {ids[error.row].as_py()!r} cannot be read: {error.reason}") from error
-    if not layout.scalars:
-        return texts
-    typed = {scalar.field: read_scalar(fields[scalar.field], scalar) for scalar in layout.scalars}
-    return typed_texts(typed, texts)
