@@ -40,20 +40,21 @@ class Found:
     aliases: Sequence[str] = ()
     url: str = ""
     ours: Mapping[str, Any] = field(default_factory=dict)
+    lite: bool = False
 
     @property
     def layout(self) -> Layout:
         """Its fields."""
         metrics = dict(self.ours.get("metrics", {}))
         metrics |= {index.field_name: _params(index).get("metric_type", "") for index in self.indexes}
-        return layout_of(self.answer.schema, metrics, self.ours.get("vectors", {}), self.url)
+        return layout_of(self.answer.schema, metrics, self.ours.get("vectors", {}), self.url, lite=self.lite)
 
 
 def described(
-    answer: Any, indexes: Sequence[Any], partitions: Sequence[str], aliases: Sequence[str], url: str
+    answer: Any, indexes: Sequence[Any], partitions: Sequence[str], aliases: Sequence[str], url: str, *, lite: bool
 ) -> Found:
     """The answers of Milvus with what a migration left among them."""
-    return Found(answer, indexes, partitions, aliases, url, _ours(answer))
+    return Found(answer, indexes, partitions, aliases, url, _ours(answer), lite)
 
 
 def _ours(answer: Any) -> Mapping[str, Any]:
