@@ -70,13 +70,13 @@ def payload_text(value: Any, *, tagged: bool) -> bytes:
         raise ValueError(f"its payload holds a mark {canonical.TAG!r} that vecferry did not write") from error
 
 
-def without_numbers(text: bytes) -> bytes:
-    """The text without the numbers of its first list behind the key `vector`, where that holds nothing but numbers.
+def without_numbers(text: bytes, key: bytes) -> bytes:
+    """The text without the numbers of its first list behind a key (in quotes), where that holds nothing but numbers.
 
     Nearly all of a line is there, and looking for anything longer than one byte in it costs as much as parsing it.
     What is left out has no colon, no text and no word, whatever it is: the checks below give the same answer without.
     """
-    start = text.find(b"[", text.find(b'"vector"'))
+    start = text.find(b"[", text.find(key))
     end = text.find(b"]", start)
     if start < 0 or end < 0:
         return text

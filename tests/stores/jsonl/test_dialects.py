@@ -13,7 +13,7 @@ from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.address import parse
 from vecferry.contract import Source
-from vecferry.errors import BadRecord
+from vecferry.errors import BadOption, BadRecord
 from vecferry.model import DType, IdKind, RecordId, VectorKind
 from vecferry.stores import registry
 from vecferry.testing.conformance import Place, SourceConformance
@@ -137,11 +137,40 @@ class TestChromaColumns(SourceConformance):
         ("[]", "list of Qdrant points"),
         ('{"embeddings": null, "ids": []}', "Chroma columns"),
         ("", "one point a line"),
+        ('{"id": "a"}\n', "one point a line"),
+        ('{"id": "a", "metadata": null, "embedding": [1], "text_chunk": "b"}', "chromadb-data-pipes lines"),
+        ('{"text_chunk": null, "id": "a"}', "chromadb-data-pipes lines"),
+        ('b\'{"id":"a","embedding":[1]}\'\n', "chromadb-data-pipes lines"),
     ],
 )
 def test_the_dialect_is_detected_and_named(tmp_path: Path, content: str, dialect: str) -> None:
     """`describe().dialect` says how the file was understood, whatever the order of its keys."""
     assert opened(tmp_path / "f.json", content).describe().dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("content", "choices"),
+    [
+        ('{"id": "a", "vector": [1], "metadata": {}}', "?dialect=points or ?dialect=cdp"),
+        ('{"id": "a", "text_chunk": "b", "document": "c"}', "?dialect=cdp or ?dialect=points"),
+        ('{"id": "a", "vector": [1], "ids": [1]}', "?dialect=points or ?dialect=chroma"),
+        ('{"id": "a", "embedding": [1], "result": 5}', "?dialect=cdp or ?dialect=qdrant"),
+    ],
+)
+def test_a_file_that_may_be_in_two_forms_is_refused(tmp_path: Path, content: str, choices: str) -> None:
+    """The error names the keys that tell of either form, and the option that settles it."""
+    with pytest.raises(BadOption, match="it may be either") as caught:
+        opened(tmp_path / "f.json", content).count()
+    assert choices in caught.value.advice
+
+
+def test_an_ignored_key_tells_nothing(tmp_path: Path) -> None:
+    """A key that stays behind does not make a file ambiguous; the option says a form without any look."""
+    content = '{"id": "a", "vector": [1], "metadata": {}}'
+    source = opened(tmp_path / "f.json", content, "?ignore=metadata")
+    assert source.describe().dialect == "one point a line"
+    source = opened(tmp_path / "f.json", content, "?dialect=cdp&ignore=vector")
+    assert source.describe().dialect == "chromadb-data-pipes lines"
 
 
 def test_an_empty_file_is_an_empty_collection(tmp_path: Path) -> None:

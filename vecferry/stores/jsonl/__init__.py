@@ -1,7 +1,8 @@
 """Points in a file of JSON: `jsonl:///FILE.jsonl`.
 
-Options: `?dtype=float64` keeps numbers as doubles (float32 otherwise); `?ignore=KEY,KEY` leaves these keys of each
-point behind, which would be refused otherwise.
+Options: `?dialect=points|qdrant|list|chroma|cdp` says which form to write, or to read where the content does not
+tell it; `?dtype=float64` keeps numbers as doubles (float32 otherwise); `?ignore=KEY,KEY` leaves these keys of
+each point behind, which would be refused otherwise.
 """
 
 from __future__ import annotations

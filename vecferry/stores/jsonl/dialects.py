@@ -1,4 +1,4 @@
-"""The forms in which people keep points as JSON, told apart by content, and where each record stands in them."""
+"""The forms in which people keep points as JSON, and where each record stands in them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import orjson
 
 from vecferry.stores.json_splitter import Cursor, CutShort, Malformed
 from vecferry.stores.json_text import parse_strictly
+from vecferry.stores.jsonl.wrapped import is_wrapped, unwrapped
 
-__all__ = ["CHROMA_COLUMNS", "Dialect", "Texts", "detect", "records", "spans_of"]
+__all__ = ["BOM", "CHROMA_COLUMNS", "Dialect", "Texts", "first_byte", "keys_of", "records", "spans_of", "words"]
 
 BOM = b"\xef\xbb\xbf"
 CHROMA_COLUMNS = ("ids", "embeddings", "documents", "metadatas")
@@ -24,12 +25,27 @@ Texts = dict[str, tuple[int, bytes]]
 
 
 class Dialect(StrEnum):
-    """What the file is, in words for the plan."""
+    """The forms, as the option `dialect` of a URL names them."""
 
-    LINES = "one point a line"
-    DUMP = "Qdrant scroll dump"
-    LIST = "list of Qdrant points"
-    COLUMNS = "Chroma columns"
+    LINES = "points"
+    DUMP = "qdrant"
+    LIST = "list"
+    COLUMNS = "chroma"
+    CDP = "cdp"
+
+
+_WORDS = {
+    Dialect.LINES: "one point a line",
+    Dialect.DUMP: "Qdrant scroll dump",
+    Dialect.LIST: "list of Qdrant points",
+    Dialect.COLUMNS: "Chroma columns",
+    Dialect.CDP: "chromadb-data-pipes lines",
+}
+
+
+def words(dialect: Dialect) -> str:
+    """What a form is, for people who read a plan."""
+    return _WORDS[dialect]
 
 
 def spans_of(dialect: Dialect) -> tuple[str, ...]:
@@ -37,37 +53,7 @@ def spans_of(dialect: Dialect) -> tuple[str, ...]:
     return CHROMA_COLUMNS if dialect is Dialect.COLUMNS else (POINT,)
 
 
-def detect(path: Path) -> Dialect:
-    """Which form a file is in. Raises Malformed for one that is in none of them."""
-    with path.open("rb") as stream:
-        cursor = Cursor(stream, _first_byte(stream))
-        first = cursor.peek()
-        if first == b"":
-            return Dialect.LINES
-        if first == b"[":
-            return Dialect.LIST
-        if first != b"{":
-            raise Malformed("the file starts with neither an object nor a list of points", cursor.offset)
-        return _by_keys(cursor)
-
-
-def _by_keys(cursor: Cursor) -> Dialect:
-    """The form whose telling key comes first; a line that is broken is left to the reader of lines to name."""
-    try:
-        for key in _keys(cursor):
-            if key == "result":
-                return Dialect.DUMP
-            if key == "ids":
-                return Dialect.COLUMNS
-            if key in ("id", "vector", "payload"):
-                return Dialect.LINES
-            cursor.skip()
-    except Malformed:
-        pass
-    return Dialect.LINES
-
-
-def _keys(cursor: Cursor) -> Iterator[str]:
+def keys_of(cursor: Cursor) -> Iterator[str]:
     """The keys of the object that comes next; whoever takes a key takes its value."""
     cursor.take(b"{")
     if cursor.take_if(b"}"):
@@ -102,9 +88,11 @@ def records(path: Path, dialect: Dialect, ignored: frozenset[str], notes: list[s
 
 def _points(path: Path, dialect: Dialect, notes: list[str]) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as stream:
-        start = _first_byte(stream)
+        start = first_byte(stream)
         if dialect is Dialect.LINES:
             yield from _lines(stream, start)
+        elif dialect is Dialect.CDP:
+            yield from _noting_wrapped(_lines(stream, start), notes)
         elif dialect is Dialect.LIST:
             cursor = Cursor(stream, start)
             yield from _items(cursor)
@@ -124,10 +112,19 @@ def _lines(stream: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
         start += len(line)
 
 
+def _noting_wrapped(found: Iterator[tuple[int, bytes]], notes: list[str]) -> Iterator[tuple[int, bytes]]:
+    seen = False
+    for place, text in found:
+        if is_wrapped(text) and not seen:
+            notes.append("lines are Python's text of bytes, as `cdp export --out` writes them")
+            seen = True
+        yield place, text
+
+
 def _is_whole(text: bytes) -> bool:
     """Whether a last line without a line break is JSON (a cut object never is)."""
     try:
-        parse_strictly(text)
+        parse_strictly(unwrapped(text))
     except ValueError:
         return False
     return True
@@ -136,13 +133,13 @@ def _is_whole(text: bytes) -> bool:
 def _pages(cursor: Cursor, notes: list[str]) -> Iterator[tuple[int, bytes]]:
     more = b"null"
     while cursor.peek():
-        for key in _keys(cursor):
+        for key in keys_of(cursor):
             if key != "result":
                 cursor.skip()
             elif cursor.peek() == b"[":
                 yield from _items(cursor)
             else:
-                for inner in _keys(cursor):
+                for inner in keys_of(cursor):
                     if inner == "points":
                         yield from _items(cursor)
                     elif inner == "next_page_offset":
@@ -199,8 +196,8 @@ def _column_offsets(path: Path, ignored: frozenset[str]) -> dict[str, int]:
     """Where each column's array begins; columns that are null are left out."""
     found: dict[str, int] = {}
     with path.open("rb") as stream:
-        cursor = Cursor(stream, _first_byte(stream))
-        for key in _keys(cursor):
+        cursor = Cursor(stream, first_byte(stream))
+        for key in keys_of(cursor):
             first = cursor.peek()
             if key in CHROMA_COLUMNS and first != b"n":
                 if key in found:
@@ -217,7 +214,7 @@ def _column_offsets(path: Path, ignored: frozenset[str]) -> dict[str, int]:
     return found
 
 
-def _first_byte(stream: BinaryIO) -> int:
+def first_byte(stream: BinaryIO) -> int:
     """Where the text begins: after a byte order mark, if there is one."""
     stream.seek(0)
     return len(BOM) if stream.read(len(BOM)) == BOM else 0

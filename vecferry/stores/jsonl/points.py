@@ -19,11 +19,9 @@ from vecferry.stores.json_text import (
     without_numbers,
 )
 from vecferry.stores.jsonl.dialects import Dialect, Texts
+from vecferry.stores.jsonl.wrapped import unwrapped
 
 __all__ = ["Point", "Rules", "read_record"]
-
-_KNOWN = frozenset({"id", "id_kind", "vector", "payload", "document"})
-_QDRANT_KEYS = frozenset({"id", "vector", "payload"})
 
 
 class Point(NamedTuple):
@@ -45,77 +43,125 @@ class Rules:
     ignored: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The keys under which a form has the parts of a record; `""` where it has none."""
+
+    vector: str = "vector"
+    payload: str = "payload"
+    document: str = ""
+    kind: str = ""
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All keys of a record."""
+        return frozenset({"id", self.vector, self.payload, self.document, self.kind} - {""})
+
+
+_FORMS = {
+    Dialect.LINES: _Form(document="document", kind="id_kind"),
+    Dialect.DUMP: _Form(),
+    Dialect.LIST: _Form(),
+    Dialect.CDP: _Form("embedding", "metadata", "text_chunk"),
+}
+_KNOWN = {dialect: form.known for dialect, form in _FORMS.items()}
+_VECTOR_KEYS = {dialect: f'"{form.vector}"'.encode() for dialect, form in _FORMS.items()}
+
+
 def read_record(texts: Texts, rules: Rules) -> Point:
     """A record of any form."""
     if rules.dialect is Dialect.COLUMNS:
         return _column_point(texts)
-    text = texts["point"][1]
+    form, text = _FORMS[rules.dialect], texts["point"][1]
+    if rules.dialect is Dialect.CDP:
+        text = unwrapped(text)
     quick = parse_quickly(text)
     if isinstance(quick, dict):
-        payload, rest = quick_text(quick.get("payload")), without_numbers(text)
-        if payload is not None and is_exact(rest, _colons(quick, payload), payload):
+        payload, rest = quick_text(quick.get(form.payload)), without_numbers(text, _VECTOR_KEYS[rules.dialect])
+        if payload is not None and is_exact(rest, _colons(quick, payload, rules.dialect), payload):
             return _point(quick, rest, rules, payload)
-    value = parse_strictly(text)
+    value = _strict(text)
     if not isinstance(value, dict):
         raise ValueError("it is not an object with an id")
-    return _point(value, text, rules, payload_text(value.get("payload"), tagged=rules.tagged))
+    return _point(value, text, rules, payload_text(value.get(form.payload), tagged=rules.tagged))
+
+
+def _strict(text: bytes) -> Any:
+    try:
+        return parse_strictly(text)
+    except ValueError as error:
+        if text.startswith(b"{'"):
+            raise ValueError("it is Python's text of a dictionary, not JSON; write it with json.dumps") from error
+        raise
 
 
 def _point(value: dict[str, Any], text: bytes, rules: Rules, payload: bytes) -> Point:
-    known = _KNOWN if rules.dialect is Dialect.LINES else _QDRANT_KEYS
+    form, known = _FORMS[rules.dialect], _KNOWN[rules.dialect]
     if not value.keys() <= known:
-        _refuse_unknown(value, known | rules.ignored)
+        _refuse_unknown(value, known | rules.ignored, rules.dialect)
     if "id" not in value:
         raise ValueError("it has no id")
-    kind = value.get("id_kind") if "id_kind" in known else None
-    uuids = rules.dialect is not Dialect.LINES
-    id_text, id_kind = typed_id(value["id"], uuids=uuids) if kind is None else stated_id(value["id"], kind)
-    vector = value.get("vector")
+    id_text, id_kind = _typed(value["id"], value.get(form.kind), rules.dialect)
+    vector = value.get(form.vector)
+    if rules.dialect is Dialect.CDP:
+        _refuse_names(vector)
     if _bools(text) > _bools(payload):
         _refuse_bools(vector)
-    return Point(id_text, id_kind, vector, payload, _document(value.get("document") if "document" in known else None))
+    return Point(id_text, id_kind, vector, payload, _document(value.get(form.document)))
 
 
-def _refuse_unknown(value: dict[str, Any], known: frozenset[str]) -> None:
+def _typed(value: Any, kind: Any, dialect: Dialect) -> tuple[str, IdKind]:
+    """A record's id; `kind` is what a line of points states."""
+    if dialect is Dialect.CDP:
+        return _chroma_id(value), IdKind.STRING
+    return typed_id(value, uuids=dialect is not Dialect.LINES) if kind is None else stated_id(value, kind)
+
+
+def _refuse_unknown(value: dict[str, Any], known: frozenset[str], dialect: Dialect) -> None:
     odd = [key for key, item in value.items() if key not in known and item is not None]
     if odd:
-        raise ValueError(f"the key {odd[0]!r} is not one that is moved; leave it behind with ?ignore={odd[0]}")
+        more = ", or export with --format record, which keeps metadata apart" if dialect is Dialect.CDP else ""
+        raise ValueError(f"the key {odd[0]!r} is not one that is moved; leave it behind with ?ignore={odd[0]}{more}")
 
 
 def _bools(text: bytes) -> int:
     return text.count(b"true") + text.count(b"false")
 
 
-def _colons(value: dict[str, Any], payload: bytes) -> int:
+def _colons(value: dict[str, Any], payload: bytes, dialect: Dialect) -> int:
     """How many colons the text had if nothing was lost from it."""
+    form, known = _FORMS[dialect], _KNOWN[dialect]
     count = len(value) + payload.count(b":")
     for key, item in value.items():
         count += key.count(":")
         if isinstance(item, str):
             count += item.count(":")
-        elif key == "vector" and isinstance(item, dict):
+        elif key == form.vector and isinstance(item, dict):
             count += sum(1 + name.count(":") + 2 * isinstance(part, dict) for name, part in item.items())
-        elif key not in _KNOWN and isinstance(item, dict | list):
+        elif key not in known and isinstance(item, dict | list):
             count += orjson.dumps(item).count(b":")
     return count
 
 
 def _column_point(texts: Texts) -> Point:
     """One row of Chroma's columns."""
-    id_text = _value(texts, "ids")
-    if isinstance(id_text, list):
+    found = _value(texts, "ids")
+    if isinstance(found, list):
         raise ValueError("ids holds lists: this is the answer of a query, not of a get")
-    if not isinstance(id_text, str):
-        raise ValueError(f"the id {id_text!r} is not text, as Chroma's ids are")
+    id_text = _chroma_id(found)
     vector = _value(texts, "embeddings")
-    if vector is not None:
-        if not isinstance(vector, list):
-            raise ValueError("its embedding is not a list of numbers")
-        if _bools(texts["embeddings"][1]):
-            _refuse_bools(vector)
+    _refuse_names(vector)
+    if vector is not None and _bools(texts["embeddings"][1]):
+        _refuse_bools(vector)
     payload = texts.get("metadatas", (0, b"null"))[1]
     text = b"{}" if payload == b"null" else object_text(payload)
-    return Point(unicode_text(id_text), IdKind.STRING, vector, text, _document(_value(texts, "documents")))
+    return Point(id_text, IdKind.STRING, vector, text, _document(_value(texts, "documents")))
+
+
+def _chroma_id(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"the id {value!r} is not text, as Chroma's ids are")
+    return unicode_text(value)
 
 
 def _value(texts: Texts, column: str) -> Any:
@@ -133,6 +179,11 @@ def _document(value: Any) -> str | None:
     if not isinstance(value, str):
         raise ValueError("its document is not text")
     return unicode_text(value)
+
+
+def _refuse_names(embedding: Any) -> None:
+    if embedding is not None and not isinstance(embedding, list):
+        raise ValueError("its embedding is not a list of numbers")
 
 
 def _refuse_bools(value: Any) -> None:

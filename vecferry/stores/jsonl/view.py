@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from vecferry import batch as batches
 from vecferry import hashing
-from vecferry.errors import BadRecord
+from vecferry.errors import BadOption, BadRecord
 from vecferry.model import CollectionSchema, DType, IdKind, Part, VectorField
 from vecferry.stores.file_store import FileMark, FileView, IdIndex
 from vecferry.stores.json_splitter import Malformed
 from vecferry.stores.jsonl import vectors
-from vecferry.stores.jsonl.dialects import Dialect, Texts, detect, records, spans_of
+from vecferry.stores.jsonl.detecting import Ambiguous, detect
+from vecferry.stores.jsonl.dialects import Dialect, Texts, records, spans_of, words
 from vecferry.stores.jsonl.points import Point, Rules, read_record
 
 __all__ = ["JsonView"]
@@ -70,10 +71,17 @@ class JsonView(FileView):
     """A JSON file as it was when this was made. Making it reads the file once; memory is some 50 bytes a record."""
 
     def __init__(
-        self, url: str, path: Path, mark: FileMark | None, dtype: DType, ignored: frozenset[str] = frozenset()
+        self,
+        url: str,
+        path: Path,
+        mark: FileMark | None,
+        dtype: DType,
+        ignored: frozenset[str],
+        dialect: Dialect | None,
     ) -> None:
+        """`dialect` is None where the content tells it. Raises BadRecord, and BadOption where it does not tell."""
         self._url, self._path = url, path
-        dialect = self._detect()
+        dialect = self._detect(ignored) if dialect is None else dialect
         tagged = mark is not None and mark.notation.get("payload") == "canonical"
         self._rules = Rules(dialect, tagged, ignored)
         self._columns = spans_of(dialect)
@@ -87,11 +95,14 @@ class JsonView(FileView):
         self._size = path.stat().st_size
         self.schema = self._schema(scan, fields, mark, notes)
 
-    def _detect(self) -> Dialect:
+    def _detect(self, ignored: frozenset[str]) -> Dialect:
         try:
-            return detect(self._path)
+            return detect(self._path, ignored)
         except Malformed as error:
             self._refuse(str(error), error.offset)
+        except Ambiguous as error:
+            choices = " or ".join(f"?dialect={dialect}" for dialect in error.dialects)
+            raise BadOption(f"{self._url}: {error}", advice=f"say which with {choices}") from error
 
     def _scan(self, notes: list[str]) -> _Scan:
         scan = _Scan(self._columns)
@@ -124,7 +135,7 @@ class JsonView(FileView):
             frozenset(IdKind(kind) for kind in scan.kinds),
             scan.has_document,
             missing_vectors=missing,
-            dialect=self._rules.dialect.value,
+            dialect=words(self._rules.dialect),
             notes=tuple(notes),
         )
 

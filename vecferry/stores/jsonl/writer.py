@@ -1,14 +1,18 @@
-"""Records as lines of JSON: one point a line, numbers in the shortest text that gives the same bits back.
+"""Records as JSON of each form, numbers in the shortest text that gives the same bits back.
 
-    {"id":7,"vector":[0.5,1.0],"payload":{...},"document":"..."}
-
-`vector` is an object of names where the vectors have names. `document` and absent vectors are left out;
-`id_kind` stands only where the JSON type of the id would say another kind.
+A line of points is `{"id":7,"vector":[0.5,1.0],"payload":{...},"document":"..."}`. `vector` is an object of names
+where the vectors have names. `document` and absent vectors are left out; `id_kind` stands only where the JSON type
+of the id would say another kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import orjson
@@ -17,36 +21,118 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry.model import IdKind, VectorField, VectorKind
 from vecferry.stores.json_ids import default_kind
+from vecferry.stores.jsonl.dialects import CHROMA_COLUMNS, Dialect
 
-__all__ = ["lines"]
+__all__ = ["write"]
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_FRAMES = {
+    Dialect.DUMP: (b'{"result":{"points":[', b'],"next_page_offset":null},"status":"ok","time":0.0}\n'),
+    Dialect.LIST: (b"[", b"]\n"),
+}
+_COPY_BYTES = 1 << 20
 
 
-def lines(batch: pa.RecordBatch) -> Iterator[bytes]:
-    """The line of each record, with its line break. NaN and infinities must have been refused before."""
+def write(path: Path, dialect: Dialect, found: Iterable[pa.RecordBatch]) -> None:
+    """Write a file of records. NaN and infinities must have been refused before."""
+    with path.open("wb", buffering=1 << 20) as stream:
+        if dialect is Dialect.COLUMNS:
+            _write_columns(stream, path.parent, found)
+            return
+        start, end = _FRAMES.get(dialect, (b"", b""))
+        stream.write(start)
+        texts = (text for batch in found for text in _TEXTS[dialect](batch))
+        stream.writelines(_listed(texts) if start else (text + b"\n" for text in texts))
+        stream.write(end)
+
+
+def _listed(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The elements of an array, each on a line of its own."""
+    for at, text in enumerate(texts):
+        yield (b",\n" if at else b"\n") + text
+
+
+def _write_columns(stream: BinaryIO, folder: Path, found: Iterable[pa.RecordBatch]) -> None:
+    """All columns at once, each into a nameless file of its own, which are then joined."""
+    with ExitStack() as stack:
+        aside = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in CHROMA_COLUMNS]
+        for batch in found:
+            for part, texts in zip(aside, _columns(batch), strict=True):
+                part.writelines(b",\n" + text for text in texts)
+        for at, (name, part) in enumerate(zip(CHROMA_COLUMNS, aside, strict=True)):
+            stream.write((b",\n" if at else b"{") + orjson.dumps(name) + b":[")
+            part.seek(1)  # what comes before the first element is no comma
+            shutil.copyfileobj(part, stream, _COPY_BYTES)
+            stream.write(b"]")
+        stream.write(b"}\n")
+
+
+def _columns(batch: pa.RecordBatch) -> Iterator[Iterable[bytes]]:
+    """The texts of each of Chroma's columns."""
+    yield map(orjson.dumps, batches.id_texts(batch).to_pylist())
+    yield (text or b"null" for text in _only_vector(batch))
+    yield map(orjson.dumps, batches.documents_list(batch))
+    yield map(_metadata, batches.payloads(batch))
+
+
+def _only_vector(batch: pa.RecordBatch) -> list[bytes | None]:
+    """The texts of the one unnamed vector."""
+    [field] = batches.fields_of(batch.schema)
+    return _texts(batch, field)
+
+
+def _metadata(payload: bytes) -> bytes:
+    """Chroma and its tools take no empty object: a record without metadata has null."""
+    return b"null" if payload == b"{}" else payload
+
+
+def _cdp_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
+    for texts in zip(*_columns(batch), strict=True):
+        record_id, vector, document, metadata = texts
+        yield b'{"id":%b,"metadata":%b,"embedding":%b,"text_chunk":%b}' % (record_id, metadata, vector, document)
+
+
+def _own_lines(batch: pa.RecordBatch) -> Iterator[bytes]:
+    documents = batches.documents_list(batch)
+    for at, (record_id, kind, vector, payload) in enumerate(_records(batch)):
+        stated = b"" if default_kind(kind, record_id) else b',"id_kind":"%b"' % kind.value.encode()
+        document = b"" if documents[at] is None else b',"document":' + orjson.dumps(documents[at])
+        vector = b"" if vector is None else b',"vector":' + vector
+        yield b'{"id":%b%b%b,"payload":%b%b}' % (_id(record_id, kind), stated, vector, payload, document)
+
+
+def _qdrant_points(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """Points as Qdrant gives and takes them: one without a vector has an empty object there."""
+    for record_id, kind, vector, payload in _records(batch):
+        yield b'{"id":%b,"payload":%b,"vector":%b}' % (_id(record_id, kind), payload, vector or b"{}")
+
+
+_TEXTS = {
+    Dialect.LINES: _own_lines,
+    Dialect.DUMP: _qdrant_points,
+    Dialect.LIST: _qdrant_points,
+    Dialect.CDP: _cdp_lines,
+}
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[tuple[str, IdKind, bytes | None, bytes]]:
+    """Id, its kind, the vectors' text (None: an unnamed one is absent) and the payload of each record."""
     fields = batches.fields_of(batch.schema)
     columns = [_texts(batch, field) for field in fields]
     names = None if [field.name for field in fields] == [""] else [orjson.dumps(field.name) for field in fields]
     ids, kinds = batches.id_texts(batch).to_pylist(), batches.id_kinds(batch)
-    documents = batches.documents_list(batch)
     for at, payload in enumerate(batches.payloads(batch)):
-        document = b"" if documents[at] is None else b',"document":' + orjson.dumps(documents[at])
-        vector = _vector(names, [column[at] for column in columns])
-        yield b'{%b%b,"payload":%b%b}\n' % (_id(ids[at], IdKind(kinds[at])), vector, payload, document)
+        texts = [column[at] for column in columns]
+        yield ids[at], IdKind(kinds[at]), texts[0] if names is None else _named(names, texts), payload
 
 
 def _id(text: str, kind: IdKind) -> bytes:
-    number = kind in (IdKind.UINT64, IdKind.INT64)
-    stated = b"" if default_kind(kind, text) else b',"id_kind":"%b"' % kind.value.encode()
-    return b'"id":' + (text.encode() if number else orjson.dumps(text)) + stated
+    return text.encode() if kind in (IdKind.UINT64, IdKind.INT64) else orjson.dumps(text)
 
 
-def _vector(names: list[bytes] | None, texts: list[bytes | None]) -> bytes:
-    if names is None:
-        return b"" if texts[0] is None else b',"vector":' + texts[0]
-    named = (name + b":" + text for name, text in zip(names, texts, strict=True) if text is not None)
-    return b',"vector":{' + b",".join(named) + b"}"
+def _named(names: list[bytes], texts: list[bytes | None]) -> bytes:
+    found = (name + b":" + text for name, text in zip(names, texts, strict=True) if text is not None)
+    return b"{" + b",".join(found) + b"}"
 
 
 def _texts(batch: pa.RecordBatch, field: VectorField) -> list[bytes | None]:
