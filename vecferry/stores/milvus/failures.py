@@ -35,9 +35,7 @@ _LARGE = re.compile("message larger than max|maxOutputSize|exceed.*max.*message"
 _GAVE_UP = re.compile("Retry timeout|Retry run out", re.IGNORECASE)
 _PASSING_ADVICE = "it may pass; `vecferry resume ID` goes on"
 _KEY_ADVICE = "check the token (--source-token-env, --target-token-env): `user:password` or a Zilliz API key"
-_RIGHT_ADVICE = "give the user of this token the right that it names; docs/stores/milvus.md lists those that are needed"
-    "give the user of this token the right that is named here; docs/stores/milvus.md lists those that are needed"
-)
+_RIGHT_ADVICE = "give the user of this token the right that is named; docs/stores/milvus.md lists what is needed"
 _BOTH_ADVICE = "start the server, or check the host and the port; behind a proxy a wrong token looks the same"
 
 
