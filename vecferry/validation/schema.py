@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from vecferry.contract import fields_by_name
 from vecferry.model import CollectionSchema, Feature, Finding, Level, VectorField
@@ -30,7 +31,7 @@ def _setting_differences(planned: Sequence[Feature], found: Sequence[Feature]) -
         there = got.get((feature.engine, feature.name))
         if there is None:
             yield _finding(f"{feature.name} is missing, carried was {feature.value}")
-        elif there.settings != feature.settings:
+        elif not _holds(there.settings, feature.settings):
             yield _finding(f"{feature.name} is {there.value}, carried was {feature.value}")
 
 
@@ -43,3 +44,10 @@ def _field_differences(wanted: VectorField, got: VectorField, rows: int) -> list
 
 def _finding(detail: str) -> Finding:
     return Finding(Level.SCHEMA, "schema", detail)
+
+
+def _holds(found: Any, planned: Any) -> bool:
+    """Whether what was found says at least what was planned: an engine may fill in its defaults."""
+    if isinstance(planned, Mapping) and isinstance(found, Mapping):
+        return all(name in found and _holds(found[name], value) for name, value in planned.items())
+    return bool(found == planned)

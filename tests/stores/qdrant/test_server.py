@@ -290,7 +290,7 @@ def test_settings_and_indexes_are_features(raw: QdrantClient, filled: Address, u
         found = {feature.name: feature.value for feature in target.describe().features}
     assert found["payload index of 'color'"] == "keyword (is_tenant=True)"
     assert found["hnsw_config: m"] == "33"
-    assert found["alias"] == f"{unique}-a"
+    assert found[f"alias '{unique}-a'"] == "leads to it"
 
 
 def test_strict_mode_is_kept_to(raw: QdrantClient, filled: Address, unique: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType, VectorSupport
 from vecferry.model import DType, Metric, VectorKind
 from vecferry.stores.qdrant.payloads import MAX_DEPTH
 from vecferry.stores.qdrant.schema import DISTANCES, ID_KINDS
+from vecferry.stores.qdrant.settings import EDGE_OPTIMIZERS, ENGINE
 
 __all__ = ["edge", "server"]
 
@@ -21,6 +24,28 @@ _VECTORS = VectorSupport(
     nonfinite=False,
     normalises=frozenset({Metric.COSINE}),
 )
+_CARRIED = (
+    "vector",
+    "index",
+    "alias",
+    "hnsw_config",
+    "optimizer_config",
+    "wal_config",
+    "quantization_config",
+    "strict_mode_config",
+    "params",
+    "metadata",
+)
+_CARRIED_BY_EDGE = (
+    "vector",
+    "index",
+    "hnsw_config",
+    "quantization_config",
+    "params.on_disk_payload",
+    "params.payload",
+    "params.id_tracker",
+    *(f"optimizer_config.{key}" for key in EDGE_OPTIMIZERS),
+)
 _JSON = frozenset(PayloadType) - {PayloadType.SPECIAL}
 
 
@@ -32,6 +57,10 @@ def _payload(integer_max: int, float_text: FloatText) -> PayloadSupport:
         float_text=float_text,
         max_depth=MAX_DEPTH,
     )
+
+
+def _carries(kinds: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{ENGINE}:{kind}" for kind in kinds)
 
 
 def edge() -> Capabilities:
@@ -48,6 +77,7 @@ def edge() -> Capabilities:
             "edge_config.json is written again and files of the log and the segments are touched; "
             "records and schema stay as they are"
         ),
+        carries=_carries(_CARRIED_BY_EDGE),
     )
 
 
@@ -63,4 +93,5 @@ def server(*, rest: bool) -> Capabilities:
         parallel_writes=2,
         max_batch_bytes=16 << 20,
         aliases=True,
+        carries=_carries(_CARRIED),
     )

@@ -8,7 +8,7 @@ engine, so a reader that comes later reads from disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import qdrant_edge as engine
 from vecferry import batch as columns
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
-from vecferry.contract import Reader, Target
+from vecferry.contract import Reader, SourceFile, Target
 from vecferry.errors import BadOption, NotFound, StoreRefused, TargetNotEmpty
 from vecferry.model import (
     ALL_PARTS,
@@ -29,14 +29,16 @@ from vecferry.model import (
     Slice,
     VectorField,
 )
-from vecferry.stores.qdrant import capabilities, slicing
+from vecferry.stores.folder_files import files_below
+from vecferry.stores.qdrant import capabilities, edge_settings, slicing
 from vecferry.stores.qdrant.checks import check_batch, known_ids
 from vecferry.stores.qdrant.edge_folder import EdgeFolder
 from vecferry.stores.qdrant.edge_rows import EngineId, engine_config, engine_points
 from vecferry.stores.qdrant.edge_shards import Lease, close_all, engine_errors
 from vecferry.stores.qdrant.payloads import UINT64_MAX
 from vecferry.stores.qdrant.records import driver_id, objects_batch
-from vecferry.stores.qdrant.schema import ID_KINDS, check_fields, vector_features, vector_fields
+from vecferry.stores.qdrant.schema import ID_KINDS, check_fields, vector_fields
+from vecferry.stores.qdrant.settings import Settings
 
 __all__ = ["EdgeStore", "open_source", "open_target"]
 
@@ -97,7 +99,7 @@ class EdgeStore(Target):
             name=self._folder.path.name,
             vectors=fields,
             id_kinds=ID_KINDS,
-            features=tuple(_features(config, info)),
+            features=tuple(edge_settings.features(config, info.payload_schema)),
             mark=self._folder.mark(),
             missing_vectors=missing,
             notes=("no HNSW index is built: every search scans all records (?optimize=true)",) if unindexed else (),
@@ -130,6 +132,11 @@ class EdgeStore(Target):
             records += self._ask(lambda shard, chunk=chunk: shard.retrieve(chunk, *options))  # type: ignore[misc]
         return objects_batch(records, fields, columns)
 
+    def files(self) -> Sequence[SourceFile]:
+        self.require()
+        self._lease.release()
+        return files_below(self._folder.path, self._folder.path.parent)
+
     def close(self) -> None:
         self._lease.release()
 
@@ -141,9 +148,13 @@ class EdgeStore(Target):
             raise TargetNotEmpty(f"{self.url} exists", advice="choose another collection name")
         try:
             with engine_errors(self.url), self._folder.made(mark) as path:
-                engine.EdgeShard.create(str(path), engine_config(schema.vectors)).close()
-        except OSError as error:
+                _build(str(path), schema)
+        except (OSError, edge_settings.Unknown) as error:
             raise StoreRefused(f"{self.url} cannot be created: {error}") from error
+
+    def obstacles(self, features: Sequence[Feature]) -> dict[str, str]:
+        found = {feature.name: edge_settings.obstacle(feature) for feature in features}
+        return {name: reason for name, reason in found.items() if reason}
 
     def write(self, batch: pa.RecordBatch) -> None:
         points = engine_points(check_batch(batch, self._fields(), UINT64_MAX, self.url))
@@ -209,18 +220,20 @@ class EdgeStore(Target):
         return [driver_id(point.id) for point in self._ask(lambda shard: shard.query(query))]
 
 
+def _build(path: str, schema: CollectionSchema) -> None:
+    """A new collection in an empty folder, with the settings and payload indexes that are carried over."""
+    settings = Settings.of(schema.features)
+    shard = engine.EdgeShard.create(path, engine_config(schema.vectors, settings))
+    try:
+        for key, index in sorted(settings.indexes.items()):
+            shard.update(engine.UpdateOperation.create_field_index(key, edge_settings.index_params(index)))
+    finally:
+        shard.close()
+
+
 def _vector_names(fields: tuple[VectorField, ...], parts: frozenset[Part]) -> list[str] | bool:
     return [field.name for field in fields] if Part.VECTORS in parts else False
 
 
 def _record_ids(ids: pa.RecordBatch) -> list[RecordId]:
     return columns.record_ids(ids)
-
-
-def _features(config: dict[str, Any], info: engine.ShardInfo) -> Iterator[Feature]:
-    yield from vector_features(config.get("vectors") or {}, config.get("sparse_vectors") or {})
-    for name, value in sorted(config.items()):
-        if name not in ("vectors", "sparse_vectors") and value is not None:
-            yield Feature(name, str(value))
-    for key, index in sorted(info.payload_schema.items()):
-        yield Feature(f"payload index of {key!r}", str(index.data_type).rpartition(".")[2].lower())

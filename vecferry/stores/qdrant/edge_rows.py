@@ -11,6 +11,8 @@ import qdrant_edge as engine
 from vecferry.batch import Dense, Multi, Sparse
 from vecferry.model import DType, IdKind, Metric, RecordId, VectorField, VectorKind
 from vecferry.stores.qdrant.checks import Checked
+from vecferry.stores.qdrant.edge_settings import collection_arguments, sparse_arguments, vector_arguments
+from vecferry.stores.qdrant.settings import Settings
 from vecferry.stores.qdrant.slicing import plain_id
 
 __all__ = ["EngineId", "engine_config", "engine_points"]
@@ -30,24 +32,29 @@ _DATATYPES = {
 }
 
 
-def engine_config(fields: Sequence[VectorField]) -> engine.EdgeConfig:
-    """The configuration of a new collection with these vectors (checked before)."""
-    dense = {field.name: _dense(field) for field in fields if field.kind is not VectorKind.SPARSE}
+def engine_config(fields: Sequence[VectorField], settings: Settings) -> engine.EdgeConfig:
+    """The configuration of a new collection with these vectors (checked before). Raises Unknown for a setting."""
+    given = settings.vectors
+    dense = {field.name: _dense(field, settings) for field in fields if field.kind is not VectorKind.SPARSE}
     sparse = {
-        field.name: engine.EdgeSparseVectorParams(datatype=_DATATYPES[field.dtype])
+        field.name: engine.EdgeSparseVectorParams(
+            datatype=_DATATYPES[field.dtype], **sparse_arguments(given.get(field.name, {}))
+        )
         for field in fields
         if field.kind is VectorKind.SPARSE
     }
-    return engine.EdgeConfig(vectors=dense, sparse_vectors=sparse)
+    return engine.EdgeConfig(vectors=dense, sparse_vectors=sparse, **collection_arguments(settings))
 
 
-def _dense(field: VectorField) -> engine.EdgeVectorParams:
+def _dense(field: VectorField, settings: Settings) -> engine.EdgeVectorParams:
+    own, collection = settings.vectors.get(field.name, {}), settings.sections.get("hnsw_config", {})
     multi = field.kind is VectorKind.MULTI
     return engine.EdgeVectorParams(
         size=field.dimension or 0,
         distance=_DISTANCES[field.metric or Metric.COSINE],
         datatype=_DATATYPES[field.dtype],
         multivector_config=engine.MultiVectorConfig(engine.MultiVectorComparator.MaxSim) if multi else None,
+        **vector_arguments(own, collection),
     )
 
 

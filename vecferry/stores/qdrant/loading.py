@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from qdrant_client import QdrantClient, models
 
 from vecferry.errors import RetryLater, StoreRefused
+from vecferry.stores.qdrant.carrying import pending
 from vecferry.stores.qdrant.connection import server_errors
 from vecferry.stores.qdrant.server_schema import THRESHOLD
 
@@ -57,10 +58,13 @@ def switch_indexing_on(client: QdrantClient, collection: str, url: str, timeout_
 
 def _restore_threshold(client: QdrantClient, collection: str, url: str) -> None:
     with server_errors(url):
-        config = client.get_collection(collection).config
+        info = client.get_collection(collection)
+        config, hides = info.config, pending(info).get("prevent_unoptimized")
         current = config.optimizer_config.indexing_threshold
-        wanted = int((config.metadata or {}).get(THRESHOLD) or current or _DEFAULT_THRESHOLD_KB)
-        client.update_collection(collection, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=wanted))
+        kept = (config.metadata or {}).get(THRESHOLD)
+        wanted = current or _DEFAULT_THRESHOLD_KB if kept is None else int(kept)
+        change = models.OptimizersConfigDiff(indexing_threshold=wanted, prevent_unoptimized=hides)
+        client.update_collection(collection, optimizers_config=change)
 
 
 def _pauses() -> Iterator[float]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vecferry.errors import StoreRefused
-from vecferry.model import DType, Feature, IdKind, Metric, VectorField, VectorKind
+from vecferry.model import DType, IdKind, Metric, VectorField, VectorKind
 
-__all__ = ["CANONICAL_UUID", "DISTANCES", "ID_KINDS", "check_fields", "vector_features", "vector_fields"]
+__all__ = ["CANONICAL_UUID", "DISTANCES", "ID_KINDS", "check_fields", "vector_fields"]
 
 CANONICAL_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 ID_KINDS = frozenset({IdKind.UINT64, IdKind.UUID})
@@ -21,8 +21,6 @@ DISTANCES = {
 _METRICS = {distance: metric for metric, distance in DISTANCES.items()}
 _DTYPES = {DType.FLOAT32, DType.FLOAT16, DType.UINT8}
 _LARGEST_DIMENSION = 65_536  # Qdrant's documentation; a server answers 422 above it
-# Which settings of a vector are the schema itself; the others are listed as features.
-_SCHEMA_KEYS = {"size", "distance", "datatype", "multivector_config"}
 
 
 def vector_fields(dense: Mapping[str, Any], sparse: Mapping[str, Any]) -> tuple[VectorField, ...]:
@@ -56,18 +54,6 @@ def _dtype(name: str, datatype: str | None) -> DType:
         return DType(datatype or "float32")
     except ValueError:
         raise StoreRefused(f"vector {name!r} is stored as {datatype!r}, which cannot be read here") from None
-
-
-def vector_features(dense: Mapping[str, Any], sparse: Mapping[str, Any]) -> Iterator[Feature]:
-    """Settings of single vectors that do not travel with records, such as an own HNSW index or quantization."""
-    for name, settings in sorted({**dense, **sparse}.items()):
-        for key, value in sorted(settings.items()):
-            if key not in _SCHEMA_KEYS and value is not None and not _only_datatype(key, value):
-                yield Feature(f"{key} of vector {name!r}", str(value))
-
-
-def _only_datatype(key: str, value: Any) -> bool:
-    return key == "index" and all(item is None for name, item in value.items() if name != "datatype")
 
 
 def check_fields(fields: Sequence[VectorField], url: str) -> None:

@@ -7,21 +7,32 @@ beyond int64 are refused (the capabilities say so, and a mapping keeps them as t
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import pyarrow as pa
+from pydantic import ValidationError
 from qdrant_client import models
 
 from vecferry import batch as columns
-from vecferry import canonical
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
 from vecferry.contract import Aliasing, Reader
-from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty
-from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, JsonObject, Part, RecordId, Slice, VectorField
-from vecferry.stores.qdrant import capabilities, server_schema, slicing
+from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
+from vecferry.model import (
+    ALL_PARTS,
+    IDS_ONLY,
+    CollectionSchema,
+    Feature,
+    JsonObject,
+    Part,
+    RecordId,
+    Slice,
+    VectorField,
+)
+from vecferry.stores.qdrant import capabilities, carrying, server_schema, slicing
 from vecferry.stores.qdrant.checks import Checked, check_batch, known_ids
 from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, server_errors
 from vecferry.stores.qdrant.grpc_points import GrpcPoints
@@ -141,18 +152,29 @@ class ServerStore(Aliasing):
         check_fields(schema.vectors, self.url)
         if self.exists():
             raise TargetNotEmpty(f"{self.url} exists", advice="choose another collection name")
-        with server_errors(self.url):
-            self._connection.client.create_collection(
-                self._collection,
-                vectors_config=server_schema.dense_models(schema.vectors),
-                sparse_vectors_config=server_schema.sparse_models(schema.vectors),
-                metadata={server_schema.MARK: canonical.encode(dict(mark)).decode()},
-            )
+        try:
+            with server_errors(self.url):
+                carrying.create(self._connection.client, self._collection, schema, mark)
+        except ValidationError as error:
+            raise StoreRefused(f"{self.url} cannot be created with the settings of the source: {error}") from error
+        except VecferryError:
+            self._drop_half_made(mark)
+            raise
         if server_schema.mark_of(self._look(), self.url) is None:
             self.drop()
             raise StoreRefused(
                 f"{self.url}: the server keeps no collection metadata", advice="use Qdrant 1.16 or later"
             )
+
+    def _drop_half_made(self, mark: JsonObject) -> None:
+        """Remove what `create` made before it failed: only what bears its very mark, for another may be faster."""
+        with contextlib.suppress(VecferryError):
+            if self.exists() and server_schema.mark_of(self._look(), self.url) == mark:
+                self.drop()
+
+    def obstacles(self, features: Sequence[Feature]) -> dict[str, str]:
+        with server_errors(self.url):
+            return carrying.obstacles(self._connection.client, self._collection, features)
 
     def write(self, batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
@@ -179,17 +201,21 @@ class ServerStore(Aliasing):
             self._connection.client.delete_collection(self._collection)
 
     def begin_load(self) -> None:
+        with server_errors(self.url):
+            carrying.create_indexes(self._connection.client, self._collection)
         switch_indexing_off(self._connection.client, self._collection, self.url)
 
     def finish_load(self) -> None:
         switch_indexing_on(self._connection.client, self._collection, self.url, self._ready_timeout_s)
+        with server_errors(self.url):
+            carrying.settle(self._connection.client, self._collection, self.url)
+        self._known = None
 
     # Aliases
 
     def alias_target(self, alias: str) -> str | None:
         with server_errors(self.url):
-            found = self._connection.client.get_aliases().aliases
-        return next((item.collection_name for item in found if item.alias_name == alias), None)
+            return carrying.alias_target(self._connection.client, alias)
 
     def point_alias(self, alias: str) -> None:
         # One creation re-points; a list with a deletion is not all-or-nothing.

@@ -11,10 +11,13 @@ from qdrant_client import models
 from vecferry import canonical
 from vecferry.errors import StoreRefused
 from vecferry.model import DType, Feature, JsonObject, Metric, VectorField, VectorKind
-from vecferry.stores.qdrant.schema import DISTANCES, vector_features, vector_fields
+from vecferry.stores.qdrant.schema import DISTANCES, vector_fields
+from vecferry.stores.qdrant.settings import alias_features, index_features, section_features, vector_features
 
 __all__ = [
     "MARK",
+    "OWN_METADATA",
+    "PENDING",
     "THRESHOLD",
     "Limits",
     "dense_models",
@@ -26,8 +29,9 @@ __all__ = [
 ]
 
 # Keys of the collection's metadata that are vecferry's: the mark as canonical JSON text (metadata merge key by key
-# and drop nulls), and the indexing threshold to go back to after a load.
-MARK, THRESHOLD = "vecferry", "vecferry_indexing_threshold"
+# and drop nulls), the indexing threshold to go back to after a load, and settings that wait for its end.
+MARK, THRESHOLD, PENDING = "vecferry", "vecferry_indexing_threshold", "vecferry_pending"
+OWN_METADATA = (MARK, THRESHOLD, PENDING)
 _UPSERT_ROWS = 500
 _SCROLL_ROWS = 10_000
 
@@ -81,34 +85,34 @@ def features(info: models.CollectionInfo, aliases: Sequence[str]) -> Iterator[Fe
     yield from vector_features(*_vector_settings(info))
     config = info.config.model_dump(mode="json", exclude_none=True)
     for section, value in sorted(config.items()):
-        yield from _settings(section, value)
-    for key, index in sorted(info.payload_schema.items()):
-        params = index.params.model_dump(mode="json", exclude_none=True) if index.params else {}
-        extra = ", ".join(f"{name}={value}" for name, value in sorted(params.items()) if name != "type")
-        yield Feature(f"payload index of {key!r}", index.data_type.value + (f" ({extra})" if extra else ""))
-    for alias in sorted(aliases):
-        yield Feature("alias", alias)
+        yield from section_features(section, _told(section, value))
+    yield from index_features({key: _index_schema(index) for key, index in info.payload_schema.items()})
+    yield from alias_features(aliases)
 
 
-def _settings(section: str, value: Any) -> Iterator[Feature]:
-    if section == "metadata":
-        value = {key: item for key, item in value.items() if key not in (MARK, THRESHOLD)}
-    if section == "params":
-        value = {key: item for key, item in value.items() if key not in ("vectors", "sparse_vectors")}
-    if isinstance(value, Mapping):
-        for name, item in sorted(value.items()):
-            yield Feature(f"{section}: {name}", str(item))
-    else:
-        yield Feature(section, str(value))
+def _told(section: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = {"metadata": OWN_METADATA, "params": ("vectors", "sparse_vectors")}.get(section, ())
+    return {key: item for key, item in value.items() if key not in hidden}
 
 
-def dense_models(fields: Sequence[VectorField]) -> models.VectorParams | dict[str, models.VectorParams]:
+def _index_schema(index: models.PayloadIndexInfo) -> Any:
+    """What creates such an index: its parameters, or its type alone."""
+    return index.params.model_dump(mode="json", exclude_none=True) if index.params else index.data_type.value
+
+
+def dense_models(
+    fields: Sequence[VectorField], settings: Mapping[str, Mapping[str, Any]]
+) -> models.VectorParams | dict[str, models.VectorParams]:
     """The dense and multi vectors of a new collection: one unnamed, or by name."""
-    found = {field.name: _dense(field) for field in fields if field.kind is not VectorKind.SPARSE}
+    found = {
+        field.name: _dense(field, settings.get(field.name, {}))
+        for field in fields
+        if field.kind is not VectorKind.SPARSE
+    }
     return found[""] if list(found) == [""] else found
 
 
-def _dense(field: VectorField) -> models.VectorParams:
+def _dense(field: VectorField, settings: Mapping[str, Any]) -> models.VectorParams:
     comparator = models.MultiVectorComparator.MAX_SIM
     multi = field.kind is VectorKind.MULTI
     return models.VectorParams(
@@ -116,6 +120,7 @@ def _dense(field: VectorField) -> models.VectorParams:
         distance=models.Distance(DISTANCES[field.metric or Metric.COSINE]),
         datatype=_datatype(field),
         multivector_config=models.MultiVectorConfig(comparator=comparator) if multi else None,
+        **settings,
     )
 
 
@@ -123,11 +128,16 @@ def _datatype(field: VectorField) -> models.Datatype | None:
     return None if field.dtype is DType.FLOAT32 else models.Datatype(field.dtype.value)
 
 
-def sparse_models(fields: Sequence[VectorField]) -> dict[str, models.SparseVectorParams] | None:
+def sparse_models(
+    fields: Sequence[VectorField], settings: Mapping[str, Mapping[str, Any]]
+) -> dict[str, models.SparseVectorParams] | None:
     """The sparse vectors of a new collection."""
     found = {
-        field.name: models.SparseVectorParams(index=models.SparseIndexParams(datatype=_datatype(field)))
-        for field in fields
-        if field.kind is VectorKind.SPARSE
+        field.name: _sparse(field, settings.get(field.name, {})) for field in fields if field.kind is VectorKind.SPARSE
     }
     return found or None
+
+
+def _sparse(field: VectorField, settings: Mapping[str, Any]) -> models.SparseVectorParams:
+    index = models.SparseIndexParams(datatype=_datatype(field), **settings.get("index", {}))
+    return models.SparseVectorParams(index=index, modifier=settings.get("modifier"))
