@@ -9,7 +9,7 @@ from functools import partial
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.config import MigrationConfig, StoreConfig
-from vecferry.contract import Reader
+from vecferry.contract import Reader, Source, Target
 from vecferry.errors import NotFound
 from vecferry.idtable import IdTable
 from vecferry.ledger import Answer, AuditEntry, Ledger, Migration, Route, SliceRow, State
@@ -27,7 +27,7 @@ from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
-__all__ = ["Preview", "Status", "inventory", "preview", "status", "verify"]
+__all__ = ["NAME", "Preview", "Status", "counted", "inventory", "mapping_between", "preview", "status", "verify"]
 
 NAME = "look"
 """Name under which these verbs count their progress."""
@@ -45,7 +45,7 @@ class Preview:
 def inventory(store: StoreConfig, config: MigrationConfig) -> Inventory:
     """Schema and profile of one collection."""
     with in_original_terms(registry.open_source(store.address())) as source:
-        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory", config))
+        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), counted("inventory", config))
 
 
 def preview(config: MigrationConfig) -> Preview:
@@ -54,11 +54,15 @@ def preview(config: MigrationConfig) -> Preview:
         in_original_terms(registry.open_source(config.source.address())) as source,
         registry.open_target(config.target.address()) as target,
     ):
-        found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), _moved("inventory", config))
-        both = source.capabilities(), target.capabilities()
-        obstacles = target.obstacles(found.schema.features)
-        mapping = decide_mapping(found.schema, found.profile, *both, rules_of(config), obstacles)
-        return Preview(found, mapping, target.exists())
+        found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), counted("inventory", config))
+        return Preview(found, mapping_between(found, source, target, config), target.exists())
+
+
+def mapping_between(found: Inventory, source: Source, target: Target, config: MigrationConfig) -> Mapping:
+    """What a migration of an inventory's records to a target would do. Writes nothing."""
+    both = source.capabilities(), target.capabilities()
+    obstacles = target.obstacles(found.schema.features)
+    return decide_mapping(found.schema, found.profile, *both, rules_of(config), obstacles)
 
 
 def verify(config: MigrationConfig) -> Verdict:
@@ -76,7 +80,7 @@ def verify(config: MigrationConfig) -> Verdict:
         mark = target.describe().mark
         mapping = Mapping.from_json(mark["mapping"]) if mark and "mapping" in mark else found.mapping
         progress.begin(NAME, "verify", found.inventory.profile.rows)
-        moved = _moved("verify", config)
+        moved = counted("verify", config)
         rows, ids = Comparison(), []
         for part in found.inventory.slices:
             for batch in read_slice(source, part, ALL_PARTS, config.batch_rows):
@@ -94,7 +98,7 @@ def verify(config: MigrationConfig) -> Verdict:
         return judge(schema, counts, examples, extra, rows)
 
 
-def _moved(phase: str, config: MigrationConfig) -> Callable[[int], None]:
+def counted(phase: str, config: MigrationConfig) -> Callable[[int], None]:
     """Counts rows as they pass, and waits where they pass too fast."""
     paced = pace.Pace(config.max_rows_per_s)
 
@@ -140,7 +144,7 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     if migration.state is State.READY:
         question = ledger.approval(migration.id)
         if not _switches(migration):
-            unwanted = {"approve", "resume"} | ({"abort"} if migration.strategy == "export" else set())
+            unwanted = {"approve", "resume"} | ({"abort"} if migration.strategy in ("export", "backup") else set())
         elif question is not None and question.answer is Answer.APPROVED:
             unwanted = {"approve"}
     elif migration.planned_at is None or ledger.fact(migration.id, "discarded") is not None:
