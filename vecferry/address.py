@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from vecferry.errors import BadOption
 
-__all__ = ["Address", "below", "join_collection", "parse"]
+__all__ = ["Address", "above", "below", "join_collection", "parse"]
 
 _SECRET_WORDS = ("key", "token", "password", "secret")
 
@@ -115,6 +115,12 @@ def join_collection(base: str, collection: str) -> str:
     """The URL of a collection below a base URL, its name percent-encoded."""
     head, mark, query = base.partition("?")
     return f"{head.rstrip('/')}/{quote(collection, safe='')}{mark}{query}"
+
+
+def above(collection: Address) -> Address:
+    """The address of the store (or folder) that a collection is in."""
+    raw_path = collection.raw_path.rstrip("/").rpartition("/")[0]
+    return replace(collection, raw_path=raw_path, path=unquote(raw_path))
 
 
 def below(store: Address, collection: str, **options: str) -> Address:

@@ -62,6 +62,12 @@ class Groups(Database):
             audit.append(write, "group opened", None, {"group": group, "added": added})
             return _group(_known_group(write.connection, group))
 
+    def live_group(self, identity: str) -> Group | None:
+        """The newest group of this identity that has a live member."""
+        with self._read() as connection:
+            found = _live_group(connection, identity)
+            return None if found is None else _group(_known_group(connection, found))
+
     def group(self, text: str) -> Group:
         """The group of this id, or of this start of an id. Raises NotFound."""
         with self._read() as connection:
