@@ -59,6 +59,7 @@ def plan(screen: Screen, options: Options) -> Result:
         "source": str(config.source.public()),
         "target": str(config.target.public()),
         "rows": profile.rows,
+        "read_as": schema.dialect,
         "slices": len(found.inventory.slices),
         "archive_bytes_at_most": size_bytes,
         "target_exists": found.target_exists,
@@ -66,7 +67,8 @@ def plan(screen: Screen, options: Options) -> Result:
         "refused": [decision.feature for decision in mapping.refusals()],
         "not_moved": plain.to_plain(mapping.not_moved),
     }
-    pages: list[Sheet | str] = [decisions_sheet(document["source"], document["target"], mapping.decisions)]
+    pages: list[Sheet | str] = [f"Read as: {schema.dialect}"] if schema.dialect else []
+    pages.append(decisions_sheet(document["source"], document["target"], mapping.decisions))
     if mapping.not_moved:
         pages.append(not_moved_sheet(mapping.not_moved))
     slices = "1 slice" if document["slices"] == 1 else f"{document['slices']:,} slices"
