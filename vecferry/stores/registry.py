@@ -50,8 +50,8 @@ STORES: dict[str, StoreEntry] = {
         StoreEntry(
             "jsonl",
             "vecferry.stores.jsonl",
-            ("jsonl:///FILE.jsonl",),
-            "points by line, Qdrant scroll dumps, Chroma's column form",
+            ("jsonl:///FILE.jsonl", "jsonl:///FILE.json?dialect=qdrant"),
+            "points by line, Qdrant dumps, Chroma's columns, lines of chromadb-data-pipes",
         ),
         StoreEntry(
             "qdrant+edge",
