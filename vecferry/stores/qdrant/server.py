@@ -42,6 +42,7 @@ from vecferry.stores.qdrant.public_points import PublicPoints
 from vecferry.stores.qdrant.records import driver_id
 from vecferry.stores.qdrant.rest_points import RestPoints
 from vecferry.stores.qdrant.schema import ID_KINDS, check_fields
+from vecferry.stores.qdrant.snapshots import ServerSnapshots
 
 __all__ = ["ServerStore", "open_source", "open_target"]
 
@@ -210,6 +211,9 @@ class ServerStore(Aliasing):
         with server_errors(self.url):
             carrying.settle(self._connection.client, self._collection, self.url)
         self._known = None
+
+    def snapshots(self) -> ServerSnapshots:
+        return ServerSnapshots(self._connection, self._collection, self._ready_timeout_s)
 
     # Aliases
 
