@@ -134,6 +134,7 @@ class CollectionSchema:
     `missing_vectors` counts rows known to lack their vector.
     `features` lists what the store has beside records.
     `dialect` says how files were understood, in words for the plan.
+    `losses` are what its store cannot give back as it was put in: lossy decisions that every plan takes over.
     """
 
     name: str
@@ -145,6 +146,7 @@ class CollectionSchema:
     missing_vectors: int = 0
     dialect: str = ""
     notes: tuple[str, ...] = ()
+    losses: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Ids: how the ids of a source become ids that the target can hold, and what they were.
 
-Three codecs, each total and injective over every typed id, so that an id which no one had seen when
-the plan was made, or one that looks encoded already, still finds a place of its own and its way back:
+Four codecs, each injective over every typed id, so that one that looks encoded already still finds a place of its
+own and its way back. An id which no one had seen when the plan was made finds one too, or is named as an error:
 
 * `SameIds`: the target holds the kind.
+* `NumberIds`: the target holds int64 alone, and every id is a number that fits.
 * `TextIds`: the target knows text alone. The common kind is written as it is, others as `kind:text`.
 * `DerivedIds`: the target knows integers and UUIDs. What fits is kept; the rest becomes the UUIDv5 of
   its text, and the payload keeps the original.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.errors import BadRecord, ConfigError
 from vecferry.mapping.draft import Draft, key_pattern
 from vecferry.mapping.kinds import is_text
+from vecferry.mapping.oversized import oversized
 from vecferry.mapping.profile import Profile
 from vecferry.mapping.rules import Rules, counted, exact, free_name, quoted, refused
 from vecferry.model import CollectionSchema, Decision, IdKind, Outcome
@@ -34,6 +36,7 @@ __all__ = [
     "NAMESPACE",
     "DerivedIds",
     "IdCodec",
+    "NumberIds",
     "SameIds",
     "TextIds",
     "decide_ids",
@@ -50,6 +53,7 @@ _CODE = {kind: code for code, kind in enumerate(_KINDS)}
 _UUID_TEXT = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UUID_VERSION_5 = "^.{14}5"
 _TAGGED = "^(uint64|int64|uuid|string):"
+_INT64_MAX = 2**63 - 1
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _HYPHENS = (8, 13, 18, 23)
 _UUID_CHARS = 36
@@ -132,6 +136,48 @@ class SameIds:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON that `ids_from_json` reads."""
         return {"mode": self.mode, "kinds": sorted(self.kinds), "empty": self.empty}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberIds:
+    """The target holds int64 alone: unsigned numbers up to `greatest` stay those numbers, and so do negative ones.
+
+    An int64 id that is not negative would be taken for the unsigned one. Asked for alone it becomes uint64, which the
+    target never holds; with a record it is an error, as is a number that is greater.
+    """
+
+    greatest: int
+    mode: ClassVar[str] = "numbers"
+    field: ClassVar[str] = ""
+    target_kinds: ClassVar[frozenset[IdKind]] = frozenset({IdKind.INT64})
+
+    def encode(self, draft: Draft) -> None:
+        """Kinds change, numbers do not. Raises BadRecord, naming the id, for a record whose id does not fit."""
+        texts, codes = draft.columns[columns.ID], _codes(draft.columns[columns.ID_KIND])
+        unsigned, signed = codes == _CODE[IdKind.UINT64], codes == _CODE[IdKind.INT64]
+        if unsigned.any():
+            numbers = pc.if_else(pa.array(unsigned), texts, "0").cast(pa.uint64())
+            unsigned &= _mask(pc.less_equal(numbers, pa.scalar(self.greatest, pa.uint64())))
+        negative = signed & _mask(pc.starts_with(texts, "-"))
+        fits = unsigned | negative
+        if not fits.all() and not draft.columns.keys() <= {columns.ID, columns.ID_KIND}:
+            row = int(np.argmin(fits))
+            raise BadRecord(
+                f"id {texts[row].as_py()!r} ({_KINDS[codes[row]]}) does not fit a target of int64 ids as planned",
+                advice="the source changed since its inventory; start a new migration",
+            )
+        codes = np.where(signed & ~negative, _CODE[IdKind.UINT64], codes)
+        draft.columns[columns.ID_KIND] = _kind_column(np.where(unsigned, _CODE[IdKind.INT64], codes).astype(np.int8))
+
+    def decode(self, draft: Draft) -> None:
+        """Numbers that are not negative are unsigned again."""
+        texts, codes = draft.columns[columns.ID], _codes(draft.columns[columns.ID_KIND])
+        ours = (codes == _CODE[IdKind.INT64]) & ~_mask(pc.starts_with(texts, "-"))
+        draft.columns[columns.ID_KIND] = _kind_column(np.where(ours, _CODE[IdKind.UINT64], codes).astype(np.int8))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that `ids_from_json` reads."""
+        return {"mode": self.mode, "greatest": self.greatest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +340,7 @@ class DerivedIds:
         }
 
 
-IdCodec = SameIds | TextIds | DerivedIds
+IdCodec = SameIds | NumberIds | TextIds | DerivedIds
 
 
 def ids_from_json(data: dict[str, Any]) -> IdCodec:
@@ -302,6 +348,8 @@ def ids_from_json(data: dict[str, Any]) -> IdCodec:
     mode = data["mode"]
     if mode == SameIds.mode:
         return SameIds(frozenset(map(IdKind, data["kinds"])), data["empty"])
+    if mode == NumberIds.mode:
+        return NumberIds(data["greatest"])
     if mode == TextIds.mode:
         return TextIds(frozenset(map(IdKind, data["plain"])))
     if mode == DerivedIds.mode:
@@ -319,21 +367,56 @@ def decide_ids(
 ) -> tuple[IdCodec, list[Decision]]:
     """How ids travel. `taken` are the payload keys of the source."""
     seen = frozenset(profile.id_kinds) or schema.id_kinds
+    target = _with_one_kind(profile, target, seen)
     duplicates = _refuse_duplicates(profile)
     codec: IdCodec
-    if seen <= target.id_kinds and (target.empty_id or not profile.empty_ids):
+    if seen <= target.id_kinds and (target.empty_id or not profile.empty_ids) and _in_range(profile, target):
         codec = SameIds((schema.id_kinds | seen) & target.id_kinds, target.empty_id)
         decision = exact("ids", f"stay what they are ({', '.join(sorted(seen))})")
     elif IdKind.STRING in target.id_kinds:
         codec, decision = _as_text(schema, profile, seen)
+    elif target.id_kinds == NumberIds.target_kinds and _are_numbers(profile, target, seen):
+        codec, decision = _as_numbers(profile, target)
     elif target.id_kinds >= DerivedIds.target_kinds:
         codec, decision = _derived(profile, target, seen, free_name(rules.id_field, taken))
     else:
-        codec = SameIds(target.id_kinds)
-        held = ", ".join(sorted(target.id_kinds))
-        detail = f"the source has ids of kind {', '.join(sorted(seen))}; {target.engine} holds {held} only"
-        decision = refused("ids", detail, "choose another target")
+        codec, decision = SameIds(target.id_kinds), _no_fitting_kind(profile, target, seen)
     return codec, [*duplicates, decision, *_refuse_long(codec, profile, target)]
+
+
+def _with_one_kind(profile: Profile, target: Capabilities, seen: frozenset[IdKind]) -> Capabilities:
+    """The target with the one kind that its collection would have: numbers where all ids are numbers that fit."""
+    if not target.one_id_kind or len(target.id_kinds) == 1:
+        return target
+    numbers = IdKind.INT64 in target.id_kinds and _are_numbers(profile, target, seen)
+    return replace(target, id_kinds=frozenset({IdKind.INT64 if numbers else IdKind.STRING}))
+
+
+def _are_numbers(profile: Profile, target: Capabilities, seen: frozenset[IdKind]) -> bool:
+    """Whether int64 tells all ids apart: of both kinds together, only negative ones may be signed."""
+    both = {IdKind.UINT64, IdKind.INT64}
+    mixed = seen >= both and profile.negative_ids < profile.id_kinds.get(IdKind.INT64, 0)
+    return seen <= both and not mixed and _in_range(profile, target)
+
+
+def _in_range(profile: Profile, target: Capabilities) -> bool:
+    greatest = profile.greatest_number_id
+    return target.max_number_id is None or greatest is None or greatest <= target.max_number_id
+
+
+def _as_numbers(profile: Profile, target: Capabilities) -> tuple[IdCodec, Decision]:
+    greatest = _INT64_MAX if target.max_number_id is None else target.max_number_id
+    detail = "are the same numbers as int64, and get their kind back on the way back"
+    return NumberIds(greatest), Decision("ids", Outcome.ENCODED, detail, rows=profile.id_kinds.get(IdKind.UINT64))
+
+
+def _no_fitting_kind(profile: Profile, target: Capabilities, seen: frozenset[IdKind]) -> Decision:
+    held, numbers = ", ".join(sorted(target.id_kinds)), profile.greatest_number_id
+    detail = f"the source has ids of kind {', '.join(sorted(seen))}; {target.engine} holds {held} only"
+    if numbers is not None and not _in_range(profile, target):
+        detail += f", numbers up to {target.max_number_id}, and the greatest is {numbers}"
+    advice = "let the store choose the kind of ids" if target.one_id_kind else "choose another target"
+    return refused("ids", detail, advice)
 
 
 def _refuse_duplicates(profile: Profile) -> list[Decision]:
@@ -347,14 +430,12 @@ def _refuse_duplicates(profile: Profile) -> list[Decision]:
 
 def _refuse_long(codec: IdCodec, profile: Profile, target: Capabilities) -> list[Decision]:
     """A limit on an id's length, where ids stay text; `string:` and `uint64:` are the longest prefixes."""
-    if target.max_id_bytes is None or codec.target_kinds == DerivedIds.target_kinds:
+    limit = target.max_id_bytes
+    if limit is None or IdKind.STRING not in codec.target_kinds:
         return []
     tagged = isinstance(codec, TextIds) and not profile.id_kinds.keys() <= codec.plain
-    longest = profile.longest_id_bytes + (len("uint64:") if tagged else 0)
-    if longest <= target.max_id_bytes:
-        return []
-    detail = f"the longest id has {longest:,} bytes; {target.engine} takes {target.max_id_bytes:,}"
-    return [refused("long ids", detail, "shorten the ids in the source, or choose another target")]
+    prefix = len("uint64:") if tagged else 0
+    return oversized("long ids", "an id", limit, profile.id_sizes.above(limit - prefix), profile.id_sizes, target)
 
 
 _UNMISTAKABLE = (frozenset({IdKind.UINT64, IdKind.UUID}), frozenset({IdKind.INT64, IdKind.UUID}))

@@ -66,6 +66,10 @@ def key_problem(support: PayloadSupport, reserved: frozenset[str], key: str) -> 
         return "the key is reserved"
     if not key and not support.empty_key:
         return "the key is empty"
+    if support.max_key_bytes is not None and len(key) * 4 > support.max_key_bytes:
+        size_bytes = len(key.encode("utf-8", "surrogatepass"))
+        if size_bytes > support.max_key_bytes:
+            return f"the key has {size_bytes:,} bytes, {support.max_key_bytes:,} are taken"
     if PayloadType.SPECIAL not in support.types and (key == canonical.TAG or not kinds.is_text(key)):
         return "JSON cannot say the key"
     return ""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from vecferry import batch as columns
 from vecferry import canonical, plain
 from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType
+from vecferry.errors import BadRecord
 from vecferry.mapping import floats, kinds
 from vecferry.mapping.draft import Draft, key_pattern, text_pattern
 from vecferry.mapping.judge import in_range, judge, key_problem
@@ -22,7 +23,10 @@ from vecferry.mapping.profile import KeyProfile, PayloadProfile
 from vecferry.mapping.rules import counted, exact, quoted
 from vecferry.model import Decision, Filterable, Outcome
 
-__all__ = ["PayloadCodec", "decide_payload"]
+__all__ = ["NULL_CONSENT", "PayloadCodec", "PayloadPlan", "decide_payload"]
+
+NULL_CONSENT = "null_values"
+"""The name of the loss: payload keys whose value is null are left out."""
 
 _MAX_LISTED_KEYS = 20
 _LISTS = frozenset(
@@ -51,12 +55,14 @@ class PayloadCodec:
     """Keeps what `support` holds and puts the rest under `field`.
 
     `reserved` are the keys that the mapping itself writes (`field` among them): a record's own key of
-    such a name is put aside as well, so nothing is ever mistaken for an encoding.
+    such a name is put aside as well, so nothing is ever mistaken for an encoding. `drops_null`: it was agreed that
+    keys whose value is null are left out, where the target wants that.
     """
 
     support: PayloadSupport
     field: str
     reserved: frozenset[str]
+    drops_null: bool = False
 
     def encode(self, draft: Draft) -> None:
         """Put aside what the target cannot hold."""
@@ -68,12 +74,37 @@ class PayloadCodec:
             return
         fits = judge(self.support, self.reserved).fits
         for row, payload in zip(rows.tolist(), draft.payloads(rows), strict=True):
+            if self.support.removes_null and self._leave_out_null(draft, row, payload):
+                draft.changed(row)
             aside = {key: value for key, value in payload.items() if not fits(key, value)}
+            if self.support.max_keys is not None:
+                aside |= self._surplus(payload, aside, self.support.max_keys)
             if aside:
                 for key in aside:
                     del payload[key]
                 payload[self.field] = canonical.encode(aside).decode()
                 draft.changed(row)
+
+    def _leave_out_null(self, draft: Draft, row: int, payload: dict[str, Any]) -> bool:
+        """Delete keys whose value is null. Raises BadRecord, naming the id, where nobody agreed to that."""
+        nulls = [key for key, value in payload.items() if value is None]
+        if nulls and not self.drops_null:
+            raise BadRecord(
+                f"record {draft.columns[columns.ID][row].as_py()!r} has null under {quoted(nulls[0])}, which the "
+                "plan did not see and the target does not take",
+                advice=f"leave such keys out: --consent {NULL_CONSENT}",
+            )
+        for key in nulls:
+            del payload[key]
+        return bool(nulls)
+
+    def _surplus(self, payload: dict[str, Any], aside: dict[str, Any], most: int) -> dict[str, Any]:
+        """The last keys of a record with more than the target takes, what the mapping writes itself included."""
+        kept = sorted(payload.keys() - aside.keys())
+        room = most - (len(self.reserved) - 1) - bool(aside)
+        if len(kept) <= room:
+            return {}
+        return {key: payload[key] for key in kept[max(most - len(self.reserved), 0) :]}
 
     def decode(self, draft: Draft) -> None:
         """Give back what was put aside. A value under our key that we did not write is the application's own."""
@@ -95,14 +126,16 @@ class PayloadCodec:
         """Plain JSON that `from_json` reads."""
         support = plain.to_plain(self.support)
         support["types"] = sorted(frozenset(PayloadType) - self.support.types)
-        return {"field": self.field, "reserved": sorted(self.reserved), "not_held": support}
+        found = {"field": self.field, "reserved": sorted(self.reserved), "not_held": support}
+        return found | ({"drops_null": True} if self.drops_null else {})
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PayloadCodec:
         """The codec that `to_json` wrote."""
         support = dict(data["not_held"])
         support["types"] = sorted(frozenset(PayloadType) - frozenset(map(PayloadType, support["types"])))
-        return cls(plain.from_plain(PayloadSupport, support), data["field"], frozenset(data["reserved"]))
+        read = plain.from_plain(PayloadSupport, support)
+        return cls(read, data["field"], frozenset(data["reserved"]), data.get("drops_null", False))
 
 
 def _parse_aside(text: Any) -> dict[str, Any] | None:
@@ -133,6 +166,15 @@ def _suspicious(support: PayloadSupport, reserved: frozenset[str]) -> str:
     if support.max_depth is not None:
         parts.append(r"(?:[\[{][^\[{]*){" + str(min(support.max_depth + 1, 1000)) + "}")
     parts += _range_patterns(support)
+    if support.max_key_bytes is not None:
+        # A character of a key is up to four bytes: one that is not ASCII is looked at, whatever the length.
+        parts += [
+            rf'[{{,]"(?:[^"\\]|\\.){{{min(support.max_key_bytes + 1, 1000)}}}',
+            r'[{,]"(?:[^"\\]|\\.)*[^\x00-\x7f]',
+        ]
+    if support.max_keys is not None:
+        keys_then_more = max(support.max_keys - len(reserved) + 1, 1)
+        parts.append(rf'(?s:(?:":.*?){{{min(keys_then_more, 1000)}}})')
     return "|".join(dict.fromkeys(parts))
 
 
@@ -152,15 +194,72 @@ def _range_patterns(support: PayloadSupport) -> list[str]:
 # Deciding
 
 
+@dataclass(frozen=True, slots=True)
+class PayloadPlan:
+    """What becomes of payloads. `aside`: the keys that are put aside; None where others may be, too."""
+
+    codec: PayloadCodec
+    decisions: tuple[Decision, ...]
+    aside: frozenset[str] | None
+
+
 def decide_payload(
-    profile: PayloadProfile, rows: int, target: Capabilities, field: str, reserved: frozenset[str]
-) -> tuple[PayloadCodec, list[Decision]]:
+    profile: PayloadProfile,
+    rows: int,
+    target: Capabilities,
+    field: str,
+    reserved: frozenset[str],
+    consent: frozenset[str] = frozenset(),
+) -> PayloadPlan:
     """What becomes of payload values. `rows` is the number of records, `field` our free key."""
-    codec = PayloadCodec(target.payload, field, reserved)
+    codec = PayloadCodec(target.payload, field, reserved, NULL_CONSENT in consent)
     aside = {key: found for key, found in ((k, _aside(codec, k, v)) for k, v in profile.keys.items()) if found}
-    inexact = _floats(profile, target)
-    whole = _whole(profile, rows, field, named=len(aside) + len(inexact))
-    return codec, [whole, *_per_key(profile, field, aside), *inexact]
+    inexact, nulls, surplus = _floats(profile, target), _nulls(profile, target), _surplus_keys(profile, codec, target)
+    named = len(aside) + len(inexact) + len(nulls) + len(surplus)
+    whole = _whole(profile, rows, field, named=named)
+    known = None if profile.more_keys or surplus else frozenset(aside)
+    decisions = (whole, *_per_key(profile, field, aside), *surplus, *nulls, *inexact)
+    return PayloadPlan(codec, decisions, known)
+
+
+def _nulls(profile: PayloadProfile, target: Capabilities) -> list[Decision]:
+    if not target.payload.removes_null:
+        return []
+    found = {key: seen.types.get(PayloadType.NULL, 0) for key, seen in profile.keys.items()}
+    keys = [key for key, count in found.items() if count]
+    if not keys:
+        return []
+    listed = ", ".join(map(quoted, keys[:5])) + (f" and {len(keys) - 5:,} more" if len(keys) > 5 else "")
+    detail = f"{target.engine} is to take no null: keys with the value null would be left out ({listed})"
+    advice = f"agree to that (the archive keeps them): --consent {NULL_CONSENT}"
+    return [
+        Decision(
+            "null values",
+            Outcome.LOSSY,
+            detail,
+            Filterable.LOST,
+            sum(found.values()) if len(keys) == 1 else None,
+            NULL_CONSENT,
+            advice,
+        )
+    ]
+
+
+def _surplus_keys(profile: PayloadProfile, codec: PayloadCodec, target: Capabilities) -> list[Decision]:
+    """Records with more keys than the target takes."""
+    most = target.payload.max_keys
+    room = None if most is None else most - len(codec.reserved) + 1
+    if most is None or room is None or profile.key_counts.greatest <= room:
+        return []
+    least, up_to = profile.key_counts.above(room)
+    greatest = profile.key_counts
+    detail = (
+        f"{target.engine} takes {most} keys a record, and some have up to {greatest.greatest:,} "
+        f"(record {greatest.example}): of those the last keys are kept as JSON text in the payload key "
+        f"{quoted(codec.field)}, and given back from it"
+    )
+    rows = up_to if least == up_to else None
+    return [Decision("number of payload keys", Outcome.ENCODED, detail, Filterable.CHANGED, rows)]
 
 
 def _whole(profile: PayloadProfile, rows: int, field: str, named: int) -> Decision:
@@ -201,7 +300,8 @@ def _aside(codec: PayloadCodec, key: str, found: KeyProfile) -> tuple[int, str] 
     problem = key_problem(support, codec.reserved, key)
     if problem:
         return found.values, problem
-    unheld = {kind: count for kind, count in found.types.items() if kind not in support.types}
+    left_out = {PayloadType.NULL} if support.removes_null else set()
+    unheld = {kind: count for kind, count in found.types.items() if kind not in support.types | left_out}
     reasons = [f"{counted(count, 'value')} of type {kind}" for kind, count in sorted(unheld.items())]
     count = sum(unheld.values())
     extremes = (found.integer_min, found.integer_max)

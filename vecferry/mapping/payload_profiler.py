@@ -22,7 +22,7 @@ from vecferry.mapping import floats, kinds
 from vecferry.mapping.extent import Extent, Sizes, measured
 from vecferry.mapping.profile import LONG_VALUE_BYTES, MAX_KEYS, KeyProfile, PayloadProfile
 
-__all__ = ["PayloadProfiler"]
+__all__ = ["PayloadProfiler", "value_bytes"]
 
 Shape = tuple[tuple[str, ...], tuple[type, ...]]
 _FLAT = frozenset({PayloadType.STRING_LIST, PayloadType.BOOL_LIST, PayloadType.EMPTY_LIST})
@@ -190,7 +190,7 @@ class PayloadProfiler:
         found = defaultdict[str, list[tuple[int, int]]](list)
         for row in rows.tolist():
             for name, value in values[row].items():
-                size = _value_bytes(value)
+                size = value_bytes(value)
                 if size > LONG_VALUE_BYTES:
                     found[name].append((size, row))
         for name, long in found.items():
@@ -256,7 +256,7 @@ def _at(named: Callable[[int], str], rows: Sequence[int]) -> Callable[[int], str
     return lambda at: named(rows[at])
 
 
-def _value_bytes(value: Any) -> int:
+def value_bytes(value: Any) -> int:
     """What a store with a limit would count: a string's own bytes, the JSON text of any other value."""
     return len(value.encode("utf-8", "surrogatepass") if type(value) is str else canonical.encode(value))
 

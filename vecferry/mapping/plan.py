@@ -6,20 +6,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import plain
 from vecferry.capabilities import Capabilities
 from vecferry.errors import BadRecord
+from vecferry.mapping.collection import decide_collection
 from vecferry.mapping.document import DocumentCodec, DocumentInPayload, decide_document, document_from_json
 from vecferry.mapping.draft import Draft
 from vecferry.mapping.features import split
 from vecferry.mapping.ids import DerivedIds, IdCodec, decide_ids, ids_from_json
 from vecferry.mapping.metrics import METRIC_CONSENT
+from vecferry.mapping.oversized import OVERSIZED_CONSENT
 from vecferry.mapping.payload import PayloadCodec, decide_payload
 from vecferry.mapping.profile import Profile
 from vecferry.mapping.rules import Rules, free_name
+from vecferry.mapping.sizes import NO_LIMITS, SizeLimits, decide_sizes
 from vecferry.mapping.vector_decisions import decide_vectors
 from vecferry.mapping.vectors import Tolerance, VectorCodec
 from vecferry.model import CollectionSchema, Decision, Feature, IdKind, JsonObject, Metric, Outcome, VectorKind
@@ -28,6 +32,8 @@ __all__ = ["Mapping", "decide"]
 
 VERSION = 1
 
+Mask = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
@@ -35,7 +41,7 @@ class Mapping:
 
     `source_schema` and `target_schema` hold what the mapping knows of both sides: vectors, kinds of ids,
     documents. `decisions` are what people read; `consent` names the losses that were agreed to.
-    `carried` are settings that the target is created with.
+    `carried` are settings that the target is created with, `sizes` the most that it takes of one record.
     """
 
     ids: IdCodec
@@ -47,6 +53,7 @@ class Mapping:
     not_moved: tuple[Feature, ...] = ()
     consent: frozenset[str] = frozenset()
     carried: tuple[Feature, ...] = ()
+    sizes: SizeLimits = NO_LIMITS
 
     @property
     def target_schema(self) -> CollectionSchema:
@@ -75,7 +82,11 @@ class Mapping:
         Raises BadRecord, naming the id, for a record that the plan does not cover, ValueError when
         documents go into payloads and only one of the two was read.
         """
-        batch = self.travelling(batch)
+        mapped = self._mapped(self._with_vectors(batch))
+        exceeded = self.sizes.exceeded(mapped)
+        return mapped.filter(pa.array(~exceeded)) if exceeded.any() else mapped
+
+    def _mapped(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         draft = Draft(batch)
         self.payload.encode(draft)
         self.document.encode(draft)
@@ -107,15 +118,27 @@ class Mapping:
         return draft.finish()
 
     def left_behind(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Ids of the records of a source batch that do not travel: they lack a vector, and that was agreed to."""
-        lacking = self.vectors.left_behind(batch)
+        """Ids of the records of a source batch that do not travel, which was agreed to: they lack a vector, or are
+        too large."""
         names = [columns.ID, columns.ID_KIND]
-        return batch.select(names).filter(pa.array(lacking))
+        return batch.select(names).filter(pa.array(self._staying(batch)))
 
     def travelling(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The records that travel: the batch without `left_behind`."""
+        staying = self._staying(batch)
+        return batch.filter(pa.array(~staying)) if staying.any() else batch
+
+    def _staying(self, batch: pa.RecordBatch) -> Mask:
+        """`(n,) bool`. Raises BadRecord for a record that the target cannot hold, where nobody agreed to that."""
+        staying = self.vectors.left_behind(batch)
+        suspects = np.flatnonzero(self.sizes.suspects(batch) & ~staying)
+        if len(suspects):
+            staying[suspects] = self.sizes.exceeded(self._mapped(batch.take(pa.array(suspects))))
+        return staying
+
+    def _with_vectors(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         lacking = self.vectors.left_behind(batch)
-        return batch.filter(pa.array(~lacking)) if np.any(lacking) else batch
+        return batch.filter(pa.array(~lacking)) if lacking.any() else batch
 
     def original_schema(self, found: CollectionSchema) -> CollectionSchema:
         """The schema in the source's terms of a target that its store describes as `found`.
@@ -136,6 +159,7 @@ class Mapping:
             "vectors": self.vectors.to_json(),
             "document": self.document.to_json(),
             "payload": self.payload.to_json(),
+            "sizes": self.sizes.to_json(),
             "source": {
                 "name": self.source_schema.name,
                 "id_kinds": sorted(self.source_schema.id_kinds),
@@ -177,6 +201,7 @@ class Mapping:
             plain.from_plain(tuple[Feature, ...], data.get("not_moved", [])),
             frozenset(data.get("consent", [])),
             plain.from_plain(tuple[Feature, ...], data.get("carried", [])),
+            SizeLimits.from_json(data.get("sizes", {})),
         )
 
 
@@ -192,36 +217,53 @@ def decide(
 
     `obstacles`: why the target cannot take a setting, by its name (`Target.obstacles`).
     """
-    schema = _with_metric(schema, rules.metric)
+    schema, target = _with_metric(schema, rules.metric), target_capabilities
     taken = frozenset(profile.payload.keys)
-    ids, of_ids = decide_ids(schema, profile, target_capabilities, rules, taken)
-    document, of_document = decide_document(schema, profile, target_capabilities, rules, taken)
+    ids, of_ids = decide_ids(schema, profile, target, rules, taken)
+    document, of_document = decide_document(schema, profile, target, rules, taken)
+    vectors, of_vectors = decide_vectors(schema, profile, target, rules)
     side_field = free_name(rules.side_field, taken | {ids.field, document.field})
-    reserved = {side_field}
-    if isinstance(ids, DerivedIds):
-        reserved.add(ids.field)
-    if isinstance(document, DocumentInPayload):
-        reserved.add(document.field)
-    vectors, of_vectors = decide_vectors(schema, profile, target_capabilities, rules)
-    if target_capabilities.vectors.share_keys:
-        reserved |= {target.name for _, target, _ in vectors.moved()} - {""}
-    payload, of_payload = decide_payload(
-        profile.payload, profile.rows, target_capabilities, side_field, frozenset(reserved)
-    )
-    pairs = [(source, target) for source, target, _ in vectors.moved()]
-    settings = split(schema.features, target_capabilities.carries, pairs, obstacles or {}, rules.aliases_stay)
+    own_keys = _own_keys(ids, document) | {side_field}
+    reserved = own_keys | _names(vectors) if target.vectors.share_keys else own_keys
+    payload = decide_payload(profile.payload, profile.rows, target, side_field, reserved, rules.consent)
+    drop = OVERSIZED_CONSENT in rules.consent
+    sizes, of_sizes = decide_sizes(profile, target, ids, document, payload, drop=drop)
+    pairs = [(before, after) for before, after, _ in vectors.moved()]
+    settings = split(schema.features, target.carries, pairs, obstacles or {}, rules.aliases_stay)
+    whole = decide_collection(profile, target, rules, own_keys)
     named = frozenset() if rules.metric is None else frozenset({METRIC_CONSENT})
     return Mapping(
         ids,
         vectors,
         document,
-        payload,
-        replace(schema, features=(), mark=None, missing_vectors=0, dialect="", notes=()),
-        (*of_ids, *of_vectors, *of_document, *of_payload, *settings.decisions),
+        payload.codec,
+        replace(schema, features=(), mark=None, missing_vectors=0, dialect="", notes=(), losses=()),
+        (
+            *whole,
+            *schema.losses,
+            *of_ids,
+            *of_vectors,
+            *of_document,
+            *payload.decisions,
+            *of_sizes,
+            *settings.decisions,
+        ),
         settings.not_moved,
         rules.consent | named,
         settings.carried,
+        sizes,
     )
+
+
+def _own_keys(ids: IdCodec, document: DocumentCodec) -> frozenset[str]:
+    """Payload keys that codecs write, the side field apart."""
+    found = {ids.field} if isinstance(ids, DerivedIds) else set()
+    return frozenset(found | ({document.field} if isinstance(document, DocumentInPayload) else set()))
+
+
+def _names(vectors: VectorCodec) -> frozenset[str]:
+    """Names in the target of the vectors that have one."""
+    return frozenset(target.name for _, target, _ in vectors.moved()) - {""}
 
 
 def _with_metric(schema: CollectionSchema, metric: Metric | None) -> CollectionSchema:

@@ -25,7 +25,7 @@ MAX_KEYS = 10_000
 LONG_VALUE_BYTES = 4096
 """Payload values up to here are not measured one by one: no store limits them more."""
 
-LONG_RECORD_BYTES = 32_768
+LONG_RECORD_BYTES = 24_576
 """Payloads with their document up to here are not measured one by one: no store limits them more."""
 
 

@@ -16,7 +16,7 @@ class Rules:
     `document_field`: the payload key that a document goes to, or comes from; `""`: none comes from there.
     `metric`: for a source that records none, or to change it. `id_field`, `side_field`: payload keys for
     originals of ids and for values that the target cannot hold. `consent`: losses agreed to, by name.
-    `aliases_stay`: why no alias is made for the new collection, else nothing.
+    `aliases_stay`: why no alias is made for the new collection, else nothing. `target_name`: the new collection's.
     """
 
     document_field: str = "text"
@@ -25,6 +25,7 @@ class Rules:
     side_field: str = "vecferry_payload"
     consent: frozenset[str] = frozenset()
     aliases_stay: str = ""
+    target_name: str = ""
 
 
 def exact(feature: str, detail: str, filterable: Filterable = Filterable.NOT_APPLICABLE) -> Decision:

@@ -9,6 +9,7 @@ from vecferry.mapping.casts import nearest_dtype, widens
 from vecferry.mapping.metrics import decide_metric
 from vecferry.mapping.profile import Profile, VectorProfile
 from vecferry.mapping.rules import Rules, counted, exact, refused, vector_label
+from vecferry.mapping.vector_names import vector_names
 from vecferry.mapping.vectors import EXACT, INTEGERS, NEAR, NEAR_FLOAT16, Tolerance, VectorCodec, VectorStep
 from vecferry.model import CollectionSchema, Decision, DType, Filterable, Outcome, VectorField, VectorKind
 
@@ -25,13 +26,14 @@ def decide_vectors(
 ) -> tuple[VectorCodec, list[Decision]]:
     """A step and decisions for each vector."""
     moving, decisions = _choose(schema.vectors, target, rules.consent)
+    names = vector_names([field.name for field in schema.vectors if field.name in moving], target.vectors)
     steps = []
     for field in schema.vectors:
         if field.name not in moving:
             steps.append(VectorStep(field, None))
             continue
         seen = profile.vectors.get(field.name, VectorProfile())
-        step, found = _decide_one(field, seen, profile.rows, target, rules)
+        step, found = _decide_one(field, names[field.name], seen, profile.rows, target, rules)
         steps.append(step)
         decisions += found
     drop, found = _missing(schema, profile, moving, target, rules)
@@ -47,16 +49,18 @@ def _choose(
     for field in fields:
         if field.kind not in support.kinds:
             decisions.append(_left_behind(field, f"{target.engine} has no {field.kind} vectors"))
-    if not support.named and len(held) > 1:
-        why = f"{target.engine} has one vector a record, the source has {len(held)} that would fit"
+    room = support.max_fields if support.named else 1
+    if room is not None and len(held) > room:
+        takes = "one vector" if room == 1 else f"{room} vectors"
+        why = f"{target.engine} has {takes} a record, the source has {len(held)} that would fit"
         named = [field for field in held if _consent(field) in consent]
         decisions += [_left_behind(field, why) for field in (named or held)]
         held = [field for field in held if field not in named]
-        if len(held) > 1 and named:
+        if len(held) > room and named:
             decisions += [_left_behind(field, why) for field in held]
     if not held and fields:
         decisions.append(refused("vectors", "no vector of the source can be stored", "choose another target"))
-    return {field.name for field in (held if support.named else held[:1])}, decisions
+    return {field.name for field in held[:room]}, decisions
 
 
 def _consent(field: VectorField) -> str:
@@ -71,12 +75,11 @@ def _left_behind(field: VectorField, why: str) -> Decision:
 
 
 def _decide_one(
-    field: VectorField, seen: VectorProfile, rows: int, target: Capabilities, rules: Rules
+    field: VectorField, name: str, seen: VectorProfile, rows: int, target: Capabilities, rules: Rules
 ) -> tuple[VectorStep, list[Decision]]:
     support = target.vectors
     metric, decisions = decide_metric(field, target, rules.metric)
     dtype, typing = _dtype(field, seen, rows, support, rules)
-    name = field.name if support.named else ""
     tolerance, lengths = _lengths(replace(field, metric=metric, dtype=dtype), seen, target)
     decisions = [
         *_limits(field, target),
@@ -86,8 +89,7 @@ def _decide_one(
         *_nonfinite(field, seen, support, target),
     ]
     if name != field.name:
-        detail = f"becomes the one vector of {target.engine}; its name comes back on the way back"
-        decisions.insert(0, Decision(vector_label(field.name), Outcome.ENCODED, detail))
+        decisions.insert(0, _renamed(field.name, name, target))
     elif not any(item.feature.startswith(vector_label(field.name)) for item in decisions):
         size = f"{field.dimension} x " if field.dimension else ""
         decisions.insert(0, exact(vector_label(field.name), f"{size}{field.dtype}, bit for bit"))
@@ -98,6 +100,18 @@ def _decide_one(
         rounds=DTYPE_CONSENT in rules.consent and not widens(field.dtype, dtype),
     )
     return step, decisions
+
+
+def _renamed(old: str, new: str, target: Capabilities) -> Decision:
+    rule = target.vectors.names
+    if not new or rule is None:
+        detail = f"becomes the one vector of {target.engine}; its name comes back on the way back"
+        return Decision(vector_label(old), Outcome.ENCODED, detail)
+    if not rule.takes(new):
+        detail = f"{target.engine} takes no vector of that name: {rule.words}"
+        return refused(vector_label(old), detail, "choose another target")
+    detail = f"becomes {new!r} ({target.engine} takes names of {rule.words}); its name comes back on the way back"
+    return Decision(vector_label(old), Outcome.ENCODED, detail)
 
 
 def _limits(field: VectorField, target: Capabilities) -> list[Decision]:
