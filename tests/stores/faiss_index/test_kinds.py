@@ -107,6 +107,7 @@ def test_vectors_come_out_bit_for_bit(tmp_path: Path, words: str, reader: Reader
     source = opened(tmp_path / "i.index", reader=reader)
     assert_same(source, range(ROWS), VECTORS)
     assert not any("not exact" in note for note in source.describe().notes)
+    assert source.describe().losses == ()
 
 
 def test_a_graph_of_another_kind_gives_its_vectors(tmp_path: Path) -> None:
@@ -147,13 +148,14 @@ def test_ids_removed_from_a_map_over_lists_are_refused(tmp_path: Path, reader: R
 
 @pytest.mark.parametrize("words", LOSSY)
 def test_codes_come_out_as_faiss_reconstructs_them(tmp_path: Path, words: str) -> None:
-    """What an index of codes gives is FAISS's own reconstruction, and the loss is told in notes and features."""
+    """What an index of codes gives is FAISS's own reconstruction, and every plan takes the loss over."""
     index = raw.build(tmp_path / "i.index", words, VECTORS)
     source = opened(tmp_path / "i.index")
     assert_same(source, range(ROWS), index.reconstruct_n(0, ROWS))
     schema = source.describe()
     assert any("not exact" in note for note in schema.notes)
-    assert "lossy codes" in {feature.name for feature in schema.features}
+    (loss,) = schema.losses
+    assert (loss.feature, loss.outcome, loss.rows, loss.consent) == ("vectors", "lossy", ROWS, "reconstructed_vectors")
 
 
 def test_codes_in_lists_keep_their_own_ids(tmp_path: Path) -> None:

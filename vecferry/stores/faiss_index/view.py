@@ -13,7 +13,7 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry import sealing
 from vecferry.errors import BadOption, BadRecord
-from vecferry.model import CollectionSchema, DType, Feature, IdKind, Part, VectorField, VectorKind
+from vecferry.model import CollectionSchema, Decision, DType, Feature, IdKind, Outcome, Part, VectorField, VectorKind
 from vecferry.stores.faiss_index import options as choices
 from vecferry.stores.faiss_index.capabilities import METRICS
 from vecferry.stores.faiss_index.metadata import Entry, Metadata
@@ -21,7 +21,10 @@ from vecferry.stores.faiss_index.options import Options
 from vecferry.stores.faiss_index.vectors import Ids, Numbers, Vectors
 from vecferry.stores.file_store import FileView, IdIndex, RowNumbers
 
-__all__ = ["IndexView", "fingerprint"]
+__all__ = ["RECONSTRUCTED_CONSENT", "IndexView", "fingerprint"]
+
+RECONSTRUCTED_CONSENT = "reconstructed_vectors"
+"""The name of the loss: what moves is what the index reconstructs, not the vectors that were put into it."""
 
 _BLOCK_ROWS = 10_000
 _EMPTY = Entry(b"{}", None)
@@ -91,11 +94,14 @@ class IndexView(FileView):
         vectors = self._vectors
         field = VectorField("", VectorKind.DENSE, DType.FLOAT32, vectors.dimension, METRICS.get(vectors.metric))
         words = f"{vectors.words}; ids are {'its own' if self._own_ids else 'row numbers'}"
-        features = [Feature("FAISS index", vectors.words)]
-        features += [Feature("lossy codes", vectors.lossy)] if vectors.lossy else []
-        name = self._paths[0].name
         return CollectionSchema(
-            name, (field,), self._kinds(), features=tuple(features), dialect=words, notes=tuple(self._notes())
+            self._paths[0].name,
+            (field,),
+            self._kinds(),
+            features=(Feature("FAISS index", vectors.words),),
+            dialect=words,
+            notes=tuple(self._notes()),
+            losses=(_loss(vectors.lossy, self.rows),) if vectors.lossy else (),
         )
 
     def _kinds(self) -> frozenset[IdKind]:
@@ -207,6 +213,16 @@ class IndexView(FileView):
 
     def fingerprint(self, start: int, stop: int) -> str:
         return fingerprint(self._paths)
+
+
+def _loss(words: str, rows: int) -> Decision:
+    """Vectors that were rounded before vecferry saw them."""
+    detail = f"the index holds no exact vectors: {words}"
+    advice = (
+        "migrate from the vectors that the index was built from, or agree to those that it gives: "
+        f"--consent {RECONSTRUCTED_CONSENT}"
+    )
+    return Decision("vectors", Outcome.LOSSY, detail, rows=rows, consent=RECONSTRUCTED_CONSENT, advice=advice)
 
 
 def _texts(numbers: Ids) -> pa.StringArray:
