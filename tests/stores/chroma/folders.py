@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,12 @@ def file_hashes(path: Path) -> dict[str, str]:
     """Every file below a folder with the hash of its bytes."""
     files = (file for file in sorted(path.rglob("*")) if file.is_file())
     return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def change_database(path: Path, sql: str, *arguments: Any) -> None:
+    """Change the sqlite file as no Chroma would."""
+    with contextlib.closing(sqlite3.connect(path / "chroma.sqlite3")) as connection, connection:
+        connection.execute(sql, arguments)
 
 
 def metadata_for(chooser: random.Random, number: int) -> dict[str, Any] | None:

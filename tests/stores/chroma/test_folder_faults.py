@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,13 +20,15 @@ import numpy as np
 import orjson
 import pytest
 
+from vecferry.address import parse
 from vecferry.errors import BadRecord, DataDiffer, NotFound, StoreRefused
+from vecferry.stores import registry
 from vecferry.stores.chroma.collection_info import CollectionInfo
 from vecferry.stores.chroma.folder import ChromaFolder, KeyRange
 from vecferry.stores.chroma.queue_tail import ADD, DELETE, UPDATE, UPSERT, parse_float
 
 from . import folders
-from .folders import assert_same, by_chroma, by_us, file_hashes, open_collection
+from .folders import assert_same, by_chroma, by_us, change_database, file_hashes, open_collection
 
 INDEXED, LOGGED, DIMENSION = 60, 25, 6
 EVERYTHING = KeyRange(0, 2**63 - 1, 0)
@@ -67,12 +70,6 @@ def info_of(path: Path) -> CollectionInfo:
     """What the reader knows of the collection."""
     with open_collection(path, "docs") as collection:
         return collection.info
-
-
-def change_database(path: Path, sql: str, *arguments: Any) -> None:
-    """Change the sqlite file as no Chroma would."""
-    with closing(sqlite3.connect(path / "chroma.sqlite3")) as connection, connection:
-        connection.execute(sql, arguments)
 
 
 def append_to_log(path: Path, operation: int, record: str, vector: list[float] | None, metadata: str) -> None:
@@ -331,14 +328,39 @@ def test_two_readers_do_not_disturb_each_other(folder: Path) -> None:
         assert first.collection("docs").count() == second.collection("docs").count() == INDEXED + LOGGED
 
 
-@pytest.mark.parametrize("suffix", ["-journal", "-wal"])
-def test_an_interrupted_write_is_refused(folder: Path, suffix: str) -> None:
-    """A journal with content must be settled by a writer; the reader leaves it where it is."""
-    (folder / f"chroma.sqlite3{suffix}").write_bytes(bytes.fromhex("d9d505f920a163d7") + b"rest")
-    before = file_hashes(folder)
-    with pytest.raises(StoreRefused, match="interrupted write"):
-        ChromaFolder(folder)
-    assert file_hashes(folder) == before
+def killed_in(folder: Path, place: Path, *statements: str) -> Path:
+    """The folder as a kill leaves it after these statements: copied while the connection is still open."""
+    with closing(sqlite3.connect(folder / "chroma.sqlite3", isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        shutil.copytree(folder, place)
+    (place / "chroma.sqlite3-shm").unlink(missing_ok=True)
+    return place
+
+
+def test_an_unfinished_write_is_undone_in_a_copy(original: Path, folder: Path, tmp_path: Path) -> None:
+    """A write that a kill interrupted counts as never begun; the journal stays for Chroma, as every file does."""
+    spoil = "UPDATE embedding_metadata SET string_value = 'half written', int_value = NULL, float_value = NULL"
+    killed = killed_in(folder, tmp_path / "killed", "PRAGMA cache_size = 1", "BEGIN", spoil)
+    assert (killed / "chroma.sqlite3").read_bytes() != (original / "chroma.sqlite3").read_bytes()
+    assert (killed / "chroma.sqlite3-journal").stat().st_size > 512
+    before = file_hashes(killed)
+    assert_same(by_us(killed, "docs"), by_us(original, "docs"))
+    assert file_hashes(killed) == before
+
+
+def test_a_finished_write_beside_the_database_counts(original: Path, folder: Path, tmp_path: Path) -> None:
+    """What is committed and still in the write-ahead log is read, from a copy that is gone afterwards."""
+    change = "UPDATE embedding_metadata SET string_value = 'late' WHERE key = 'chroma:document'"
+    killed = killed_in(folder, tmp_path / "killed", "PRAGMA journal_mode = WAL", change)
+    before, others = file_hashes(killed), set(Path(tempfile.gettempdir()).glob("vecferry-chroma-*"))
+    found = by_us(killed, "docs")
+    assert set(found.documents) == {"late"}
+    assert found.metadata == by_us(original, "docs").metadata
+    assert file_hashes(killed) == before
+    assert set(Path(tempfile.gettempdir()).glob("vecferry-chroma-*")) == others
+    with registry.open_source(parse(f"chroma+path://{killed}/docs")) as source:
+        assert any("interrupted write" in note for note in source.describe().notes)
 
 
 def test_a_database_in_wal_mode_is_read_without_side_files(original: Path, folder: Path) -> None:
@@ -382,10 +404,13 @@ def test_a_file_that_is_no_database_is_refused(folder: Path) -> None:
         ChromaFolder(folder)
 
 
-@pytest.mark.parametrize(("change", "age"), [(-1, "an older"), (1, "a newer")])
-def test_folders_of_other_chromas_are_refused(folder: Path, change: int, age: str) -> None:
-    """Tables of another layout are not guessed at."""
-    change_database(folder, "UPDATE migrations SET version = version + ? WHERE dir = 'metadb'", change * 10)
+@pytest.mark.parametrize(
+    ("directory", "change", "age"),
+    [("sysdb", -20, "an older"), ("metadb", 10, "a newer"), ("embeddings_queue", 10, "a newer")],
+)
+def test_folders_of_unknown_chromas_are_refused(folder: Path, directory: str, change: int, age: str) -> None:
+    """Tables of another layout than those of 0.4.3 to 1.5 are not guessed at."""
+    change_database(folder, "UPDATE migrations SET version = version + ? WHERE dir = ?", change, directory)
     with pytest.raises(StoreRefused, match=f"{age} Chroma"):
         ChromaFolder(folder)
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from vecferry.errors import NotFound, StoreRefused
 from vecferry.stores.chroma.folder_access import Database
+from vecferry.stores.chroma.layout import Replay
 from vecferry.stores.chroma.metadata_rows import Metadata, typed
 
-__all__ = ["CollectionInfo", "check_version", "collection_names", "read_collection"]
+__all__ = ["CollectionInfo", "collection_names", "read_collection"]
 
-# The numbers of the last migrations that Chroma 1.5 applies: the table layout that is read here.
-_LAYOUT = {"sysdb": 10, "metadb": 6, "embeddings_queue": 2}
 _SPACES = ("l2", "ip", "cosine")
 _HNSW_DEFAULTS = {
     "ef_construction": 100,
@@ -24,6 +23,7 @@ _HNSW_DEFAULTS = {
     "batch_size": 100,
     "resize_factor": 1.2,
 }
+_BUFFER_ROWS = 100  # unless the collection's `hnsw:batch_size` says otherwise
 _NAMES = """
 SELECT d.tenant_id, d.name, c.name FROM collections AS c JOIN databases AS d ON d.id = c.database_id ORDER BY 1, 2, 3
 """
@@ -39,7 +39,8 @@ _VALUES = "SELECT key, COALESCE(str_value, int_value, float_value), bool_value F
 class CollectionInfo:
     """One collection. `space` is the metric that its index was built with: `l2` (squared), `ip` or `cosine`.
 
-    `dimension` is None until the first record. `configuration` is the vector index's settings as stored.
+    `dimension` is None until the first record. `configuration` is the vector index's settings as stored, with that
+    metric. `buffer_rows` is how many changes Chroma before 1.0 keeps beside its index.
     """
 
     uuid: str
@@ -52,22 +53,8 @@ class CollectionInfo:
     configuration: Mapping[str, Any]
     metadata_segment: str
     vector_segment: str
-
-
-def check_version(database: Database, place: str) -> None:
-    """Raises StoreRefused unless the tables are those of the Chroma that this reader knows."""
-    if not database.rows("SELECT 1 FROM sqlite_master WHERE name = 'migrations'"):
-        raise StoreRefused(f"{place} is not a Chroma database", advice="Check the path.")
-    found = dict(database.rows("SELECT dir, max(version) FROM migrations GROUP BY dir"))
-    if found == _LAYOUT:
-        return
-    newer = any(found.get(name, 0) > version for name, version in _LAYOUT.items())
-    advice = (
-        "Read it through a server of its own version (chroma://)."
-        if newer
-        else "Open a copy of the folder once with Chroma 1.5, which upgrades it in place, and read the copy."
-    )
-    raise StoreRefused(f"{place} was written by {'a newer' if newer else 'an older'} Chroma than 1.5", advice=advice)
+    replay: Replay
+    buffer_rows: int
 
 
 def collection_names(database: Database) -> list[tuple[str, str, str]]:
@@ -75,7 +62,7 @@ def collection_names(database: Database) -> list[tuple[str, str, str]]:
     return [(tenant, name, collection) for tenant, name, collection in database.rows(_NAMES)]
 
 
-def read_collection(database: Database, name: str, tenant: str, database_name: str) -> CollectionInfo:
+def read_collection(database: Database, name: str, tenant: str, database_name: str, replay: Replay) -> CollectionInfo:
     """One collection. Raises NotFound naming those that are there, StoreRefused for settings that are not known."""
     rows = database.rows(_COLLECTION, (tenant, database_name, name))
     if not rows:
@@ -83,10 +70,10 @@ def read_collection(database: Database, name: str, tenant: str, database_name: s
         raise NotFound(
             f"there is no collection {name!r} in {tenant}/{database_name}", advice=f"Found here: {known or 'none'}."
         )
-    return _from_row(database, rows[0])
+    return _from_row(database, rows[0], replay)
 
 
-def _from_row(database: Database, row: tuple[Any, ...]) -> CollectionInfo:
+def _from_row(database: Database, row: tuple[Any, ...], replay: Replay) -> CollectionInfo:
     uuid, name, tenant, database_name, dimension, config_text, schema_text = row
     segments = dict(database.rows("SELECT scope, id FROM segments WHERE collection = ?", (uuid,)))
     if not {"METADATA", "VECTOR"} <= segments.keys():
@@ -94,17 +81,20 @@ def _from_row(database: Database, row: tuple[Any, ...]) -> CollectionInfo:
     index = _index_settings(schema_text, config_text)
     legacy = _values(database, "segment_metadata", "segment_id", segments["VECTOR"])
     metadata = _values(database, "collection_metadata", "collection_id", uuid)
+    space = _true_space(index, legacy, name)
     return CollectionInfo(
         uuid=uuid,
         name=name,
         tenant=tenant,
         database=database_name,
         dimension=dimension,
-        space=_true_space(index, legacy, name),
+        space=space,
         metadata=metadata or None,
-        configuration=index,
+        configuration={**index, "space": space},
         metadata_segment=segments["METADATA"],
         vector_segment=segments["VECTOR"],
+        replay=replay,
+        buffer_rows=int(legacy.get("hnsw:batch_size", _BUFFER_ROWS)),
     )
 
 
@@ -127,7 +117,9 @@ def _index_settings(schema_text: str | None, config_text: str | None) -> dict[st
 
 
 def _true_space(index: Mapping[str, Any], legacy: Metadata, name: str) -> str:
-    """Collections made by Chroma 0.4-0.6 say l2 in their settings; the segment's metadata has what was built."""
+    """Collections made by Chroma 0.4-0.6 say l2 in their settings, if they have any; the segment's metadata has what
+    was built.
+    """
     space = index.get("space") or "l2"
     hnsw = index.get("hnsw") or {}
     untouched = all(hnsw.get(key) in (None, default) for key, default in _HNSW_DEFAULTS.items())

@@ -1,7 +1,7 @@
 """A Chroma folder read directly: sqlite and the index files, no client, nothing in the folder changed.
 
-Read are folders as Chroma 1.5 leaves them, also when it was killed: changes that are only in its log count.
-What comes back is what Chroma's own client would give, bit for bit and in the client's order.
+Read are folders as Chroma 0.4.3 to 1.5 leave them, also when it was killed: changes that are only in its log count.
+What comes back is what the client of that version would give, bit for bit, in the order of the records' keys.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from vecferry import canonical
 from vecferry.errors import VecferryError
 from vecferry.model import ALL_PARTS, Part
 from vecferry.stores.chroma import hnsw_files
-from vecferry.stores.chroma.collection_info import CollectionInfo, check_version, collection_names, read_collection
+from vecferry.stores.chroma.collection_info import CollectionInfo, collection_names, read_collection
 from vecferry.stores.chroma.folder_access import Database, Watch, check_folder
+from vecferry.stores.chroma.layout import show_as_current
 from vecferry.stores.chroma.metadata_rows import (
     DOCUMENT_KEY,
     RESERVED,
@@ -81,8 +82,8 @@ class Rows:
 class ChromaFolder:
     """An idle folder with any number of collections.
 
-    Raises NotFound where no Chroma folder is, and StoreRefused where it is in use, was left in the middle
-    of a write, or was written by another Chroma than 1.5.
+    Raises NotFound where no Chroma folder is, and StoreRefused where it is in use or was written by another Chroma
+    than 0.4.3 to 1.5.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +91,7 @@ class ChromaFolder:
         check_folder(path)
         self._database = Database(path)
         try:
-            check_version(self._database, str(path))
+            self._layout = show_as_current(self._database, str(path))
         except VecferryError:
             self.close()
             raise
@@ -101,7 +102,8 @@ class ChromaFolder:
 
     def collection(self, name: str, tenant: str = DEFAULT_TENANT, database: str = DEFAULT_DATABASE) -> FolderCollection:
         """One collection. Raises NotFound when it is not here."""
-        return FolderCollection(self.path, self._database, read_collection(self._database, name, tenant, database))
+        info = read_collection(self._database, name, tenant, database, self._layout.replay)
+        return FolderCollection(self.path, self._database, info)
 
     def close(self) -> None:
         """Close the database; its collections cannot be read any more. Idempotent."""
@@ -142,6 +144,11 @@ class FolderCollection:
     def index_problem(self) -> str:
         """Which index file is lost or damaged, in words; `""` when none is."""
         return self._places.problem
+
+    @property
+    def is_settled_copy(self) -> bool:
+        """Whether the database was left in the middle of a write, so that a copy without it is read."""
+        return self._database.is_copy
 
     def lost_count(self) -> int:
         """How many records have lost their vector."""
@@ -243,7 +250,7 @@ class FolderCollection:
 
     @cached_property
     def _built_places(self) -> VectorPlaces:
-        return VectorPlaces(self._database, self._folder, self.info, self._id_pages(), self.count())
+        return VectorPlaces(self._database, self._folder, self.info, self._id_pages, self.count())
 
     def _id_pages(self) -> Iterator[list[str]]:
         """All ids in key order."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +22,10 @@ from urllib.parse import quote
 
 from vecferry.errors import DataDiffer, NotFound, RetryLater, StoreRefused
 
-__all__ = ["DATABASE_FILE", "Database", "Holder", "Watch", "check_folder", "has_content", "writers_of"]
+__all__ = ["DATABASE_FILE", "Database", "Holder", "Watch", "check_folder", "writers_of"]
 
 DATABASE_FILE = "chroma.sqlite3"
+_JOURNALS = ("-journal", "-wal")
 _PROCESSES = Path("/proc")
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 _WAL_VERSION = 2
@@ -93,8 +96,7 @@ def _command(pid: int) -> str:
 def check_folder(folder: Path) -> None:
     """Refuse a folder that cannot be read as it lies there.
 
-    Raises NotFound where no Chroma folder is, StoreRefused where a process has it open for writing
-    or an interrupted write waits to be undone or applied, which only a writer may do.
+    Raises NotFound where no Chroma folder is, StoreRefused where a process has it open for writing.
     """
     database = folder / DATABASE_FILE
     if not database.is_file():
@@ -104,12 +106,6 @@ def check_folder(folder: Path) -> None:
             f"{folder} is in use by {', '.join(map(str, holders))}",
             advice="Stop it, read through its server (chroma://host:port/collection), or copy the folder while idle.",
         )
-    for suffix in ("-journal", "-wal"):
-        if has_content(database.with_name(DATABASE_FILE + suffix)):
-            raise StoreRefused(
-                f"{folder} holds an interrupted write ({DATABASE_FILE}{suffix})",
-                advice="Let Chroma open and close the folder (or a copy of it) once, so that the write is settled.",
-            )
 
 
 def _lasting_writers(database: Path) -> list[Holder]:
@@ -122,7 +118,7 @@ def _lasting_writers(database: Path) -> list[Holder]:
         time.sleep(_RELEASE_POLL_S)
 
 
-def has_content(file: Path) -> bool:
+def _has_content(file: Path) -> bool:
     """A journal that sqlite has finished with is absent, empty or starts with zeros."""
     try:
         with file.open("rb") as stream:
@@ -136,7 +132,7 @@ class Watch:
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
         self._folder = folder
-        self._files = [*files, *(folder / (DATABASE_FILE + suffix) for suffix in ("", "-journal", "-wal"))]
+        self._files = [*files, *(folder / (DATABASE_FILE + suffix) for suffix in ("", *_JOURNALS))]
         self._seen = self._look()
 
     def check(self) -> None:
@@ -167,19 +163,30 @@ class Database:
     """`chroma.sqlite3`, opened so that nothing beside it or in it changes. Safe to use from several threads.
 
     Every query is read to its end before it returns: an open read would block a Chroma that starts meanwhile.
+    A write that was interrupted can only be undone or applied by changing the file; it is, in a copy in the system's
+    folder for temporary files, which is read instead and gone with `close`.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / DATABASE_FILE
         self._lock = threading.Lock()
-        mode = "mode=ro&immutable=1" if self._is_wal() else "mode=ro"
+        self._aside = _settled_aside(folder)
+        if self._aside:
+            opened, mode = Path(self._aside.name) / DATABASE_FILE, "mode=rw"
+        else:
+            opened, mode = self._file.absolute(), "mode=ro&immutable=1" if self._is_wal() else "mode=ro"
         self._connection = sqlite3.connect(
-            f"file:{quote(str(self._file.absolute()))}?{mode}",
+            f"file:{quote(str(opened))}?{mode}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
             timeout=_BUSY_TIMEOUT_S,
         )
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a copy is read, because the file was left in the middle of a write."""
+        return self._aside is not None
 
     def _is_wal(self) -> bool:
         """A file in WAL mode makes a reader create its side files, unless it may take the file for unchanging."""
@@ -210,3 +217,22 @@ class Database:
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._connection.close()
+        if self._aside:
+            self._aside.cleanup()
+
+
+def _settled_aside(folder: Path) -> tempfile.TemporaryDirectory[str] | None:
+    """A copy of the database with its journals, if one of them has content. Raises DataDiffer when it is written to."""
+    files = [folder / (DATABASE_FILE + suffix) for suffix in ("", *_JOURNALS)]
+    if not any(map(_has_content, files[1:])):
+        return None
+    watch = Watch(folder, [])
+    aside = tempfile.TemporaryDirectory(prefix="vecferry-chroma-")
+    try:
+        for file in filter(Path.exists, files):
+            shutil.copyfile(file, Path(aside.name) / file.name)
+        watch.check()
+    except (OSError, DataDiffer):
+        aside.cleanup()
+        raise
+    return aside

@@ -18,9 +18,9 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError
 
 from vecferry.errors import StoreRefused
-from vecferry.stores.chroma.collection_info import check_version
 from vecferry.stores.chroma.folder import ChromaFolder
-from vecferry.stores.chroma.folder_access import DATABASE_FILE, Database, has_content, writers_of
+from vecferry.stores.chroma.folder_access import DATABASE_FILE, Database, writers_of
+from vecferry.stores.chroma.layout import check_current
 
 __all__ = ["close_client", "close_folder", "has_database", "open_client", "open_folder"]
 
@@ -86,7 +86,9 @@ def _clash(path: Path) -> StoreRefused:
 
 
 def _check_idle(place: Path) -> None:
-    """Opening a folder of an older Chroma would upgrade it for good, so that is refused; a killed write is settled."""
+    """Opening a folder of an older Chroma would upgrade it for good, so that is refused; a killed write is settled by
+    Chroma itself.
+    """
     database = place / DATABASE_FILE
     others = [holder for holder in writers_of(database) if holder.pid != os.getpid()]
     if others:
@@ -94,12 +96,10 @@ def _check_idle(place: Path) -> None:
             f"{place} is in use by {', '.join(map(str, others))}",
             advice="stop it, or write through its server (chroma://host:port/collection)",
         )
-    if writers_of(database) or any(
-        has_content(database.with_name(DATABASE_FILE + end)) for end in ("-journal", "-wal")
-    ):
+    if writers_of(database):
         return
     reader = Database(place)
     try:
-        check_version(reader, str(place))
+        check_current(reader, str(place))
     finally:
         reader.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from vecferry.capabilities import Capabilities
-from vecferry.contract import Source
+from vecferry.contract import Source, SourceFile
 from vecferry.errors import BadRecord
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, Part, Slice, VectorField
 from vecferry.stores.chroma import capabilities, folder_handles, records, schema
 from vecferry.stores.chroma.checks import known_ids
 from vecferry.stores.chroma.folder import FolderCollection, KeyRange
 from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, URI_KEY
+from vecferry.stores.folder_files import files_below
 
 __all__ = ["FolderSource"]
+
+_INTERRUPTED = "the database was left with an interrupted write: it is read from a copy in which that is settled"
 
 
 class FolderSource(Source):
@@ -31,6 +34,7 @@ class FolderSource(Source):
 
     def __init__(self, url: str, path: Path, name: str, tenant: str, database: str) -> None:
         self.url = url
+        self._path = path
         self._lock = threading.Lock()
         with contextlib.ExitStack() as opened:
             folder = folder_handles.open_folder(path)
@@ -53,6 +57,7 @@ class FolderSource(Source):
         reserved = collection.reserved_keys()
         notes = [schema.URI_NOTE] * (URI_KEY in reserved)
         notes += [f"the index cannot be used: {collection.index_problem}"] * bool(collection.index_problem)
+        notes += [_INTERRUPTED] * collection.is_settled_copy
         features = [
             Feature(f"hidden metadata {key!r}", "Chroma stores it and never shows it; it is not carried")
             for key in sorted(reserved - {DOCUMENT_KEY, URI_KEY})
@@ -97,6 +102,10 @@ class FolderSource(Source):
 
     def fingerprint(self) -> str:
         return self._collection.fingerprint()
+
+    def files(self) -> Sequence[SourceFile]:
+        """The whole folder, its other collections with it: they share one database file."""
+        return files_below(self._path, self._path, lambda path: not path.name.endswith("-shm"))
 
     def close(self) -> None:
         self._opened.close()

@@ -53,10 +53,13 @@ class _DataUnpickler(pickle.Unpickler):
 
 @dataclass(slots=True)
 class IdMap:
-    """Which label stands for which id. `problem` says why it is empty, where that is a fault."""
+    """Which label stands for which id. `is_read`: the file was there and whole. `problem` says why it was not, where
+    that is a fault: an index that was never written has none.
+    """
 
     label_of: dict[str, int] = field(default_factory=dict)
     max_seq_id: int | None = None
+    is_read: bool = False
     problem: str = ""
 
 
@@ -66,14 +69,23 @@ def read_id_map(folder: Path) -> IdMap:
     try:
         content: Any = _DataUnpickler(io.BytesIO(file.read_bytes())).load()
     except FileNotFoundError:
-        return IdMap(problem=f"{ID_MAP} is missing" if (folder / HEADER).exists() else "")
+        return IdMap(problem=f"{ID_MAP} is missing" if _written_rows(folder / HEADER) else "")
     except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         return IdMap(problem=f"{ID_MAP} cannot be read ({error})")
     state = vars(content) if isinstance(content, _State) else content
     if not isinstance(state, dict) or not isinstance(state.get("id_to_label"), dict):
         return IdMap(problem=f"{ID_MAP} holds no id map")
     max_seq_id = state.get("max_seq_id")
-    return IdMap(state["id_to_label"], max_seq_id if isinstance(max_seq_id, int) else None)
+    return IdMap(state["id_to_label"], max_seq_id if isinstance(max_seq_id, int) else None, is_read=True)
+
+
+def _written_rows(header: Path) -> int:
+    """Rows that an index has ever been written with. Chroma makes the other files before, empty."""
+    try:
+        content = header.read_bytes()
+    except FileNotFoundError:
+        return 0
+    return int(_HEADER.unpack(content)[3]) if len(content) == _HEADER.size else 0
 
 
 class HnswFiles:

@@ -2,7 +2,7 @@
 
 Chroma writes a change to the log first. The metadata segment follows at once (it lags only after a kill),
 the vector index only every `sync_threshold` changes. When Chroma opens the folder it replays the rest;
-here the same rest is replayed in memory, by the same rules.
+here the same rest is replayed in memory, by the same rules: metadata here, vectors in `vector_tail`.
 """
 
 from __future__ import annotations
@@ -11,29 +11,21 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import orjson
-
 from vecferry.errors import BadRecord
 from vecferry.stores.chroma.collection_info import CollectionInfo
 from vecferry.stores.chroma.folder_access import Database
+from vecferry.stores.chroma.layout import Replay
 from vecferry.stores.chroma.metadata_rows import Metadata, read_metadata
 
-__all__ = ["MetadataTail", "max_seq_id", "parse_float", "read_vectors", "replay_metadata", "replay_vectors"]
+__all__ = ["MetadataTail", "changes", "max_seq_id", "parse_float", "replay_metadata", "sequence_number"]
 
 ADD, UPDATE, UPSERT, DELETE, BACKFILL = range(5)
 _PAGE_ROWS = 20_000
-_TOPIC = "persistent://default/default/{uuid}"
+# A topic is a path that ends with the collection's uuid; what stands before it was a setting once.
 _CHANGES = """
 SELECT seq_id, operation, id, vector IS NOT NULL, {metadata} FROM embeddings_queue
-WHERE seq_id > ? AND topic = ? ORDER BY seq_id LIMIT ?
+WHERE seq_id > ? AND substr(topic, -36) = ? ORDER BY seq_id LIMIT ?
 """
-_VECTORS = """
-SELECT q.seq_id, q.vector, q.encoding FROM json_each(?) AS wanted JOIN embeddings_queue AS q ON q.seq_id = wanted.value
-"""
-
-Floats = npt.NDArray[np.float32]
 
 
 def max_seq_id(database: Database, segment: str) -> int | None:
@@ -41,50 +33,20 @@ def max_seq_id(database: Database, segment: str) -> int | None:
     rows = database.rows("SELECT seq_id FROM max_seq_id WHERE segment_id = ?", (segment,))
     if not rows:
         return None
-    value = rows[0][0]
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else int(value)
+    return sequence_number(rows[0][0])
 
 
-def _changes(database: Database, info: CollectionInfo, after: int, *, metadata: bool) -> Iterator[tuple[Any, ...]]:
+def sequence_number(value: bytes | int) -> int:
+    """The number of a log entry, which Chroma before 1.0 stores as bytes."""
+    return int.from_bytes(value, "big") if isinstance(value, bytes) else value
+
+
+def changes(database: Database, info: CollectionInfo, after: int, *, metadata: bool) -> Iterator[tuple[Any, ...]]:
+    """Log entries behind `after`: number, operation, id, whether it has a vector, and (if wanted) its metadata."""
     sql = _CHANGES.format(metadata="metadata" if metadata else "NULL")
-    topic = _TOPIC.format(uuid=info.uuid)
-    while page := database.rows(sql, (after, topic, _PAGE_ROWS)):
+    while page := database.rows(sql, (after, info.uuid, _PAGE_ROWS)):
         yield from page
         after = page[-1][0]
-
-
-def replay_vectors(database: Database, info: CollectionInfo, after: int, label_of: dict[str, int]) -> dict[str, int]:
-    """The log entry that holds the vector of each id changed after `after`.
-
-    Ids deleted since leave `label_of`. A change that lacks the vector it needs is passed over, where Chroma stops.
-    """
-    entry_of: dict[str, int] = {}
-    for seq_id, operation, record, has_vector, _ in _changes(database, info, after, metadata=False):
-        known = record in label_of or record in entry_of
-        if operation == DELETE:
-            label_of.pop(record, None)
-            entry_of.pop(record, None)
-        elif has_vector and _takes_effect(operation, known):
-            entry_of[record] = seq_id
-    return entry_of
-
-
-def _takes_effect(operation: int, known: bool) -> bool:
-    return operation == UPSERT or (operation == ADD and not known) or (operation == UPDATE and known)
-
-
-def read_vectors(database: Database, seq_ids: list[int], dimension: int) -> Floats:
-    """Vectors `(n, dim) float32` of log entries, as they were written. Raises BadRecord for another type or size."""
-    blobs: dict[int, bytes] = {}
-    for seq_id, vector, encoding in database.rows(_VECTORS, (orjson.dumps(seq_ids),)):
-        if encoding != "FLOAT32" or len(vector) != 4 * dimension:
-            raise BadRecord(
-                f"log entry {seq_id} holds a vector of {len(vector)} bytes ({encoding}), not {dimension} float32",
-                advice="Chroma cannot read this record either: write it again, or delete it.",
-            )
-        blobs[seq_id] = vector
-    joined = b"".join(blobs[seq_id] for seq_id in seq_ids)
-    return np.frombuffer(joined, dtype="<f4").reshape(len(seq_ids), dimension)
 
 
 class MetadataTail:
@@ -133,10 +95,10 @@ def replay_metadata(database: Database, info: CollectionInfo) -> MetadataTail:
     [[last]] = database.rows("SELECT coalesce(max(id), 0) FROM embeddings")
     tail = MetadataTail(last + 1)
     after = max_seq_id(database, info.metadata_segment) or 0
-    for seq_id, operation, record, _, text in _changes(database, info, after, metadata=True):
+    for seq_id, operation, record, _, text in changes(database, info, after, metadata=True):
         if operation != BACKFILL:
             stored = None if record in tail.key_of else _stored(database, info, record)
-            tail.apply(operation, record, _parse_patch(text, seq_id, record), stored)
+            tail.apply(operation, record, _parse_patch(text, seq_id, record, info.replay), stored)
     return tail
 
 
@@ -148,14 +110,14 @@ def _stored(database: Database, info: CollectionInfo, record: str) -> tuple[int,
 
 def _merge(metadata: Metadata, patch: Metadata) -> None:
     for name, value in patch.items():
-        if value is None or value == []:
+        if value is None or value == [] or value != value:  # sqlite makes NULL of NaN, which is not shown
             metadata.pop(name, None)
         else:
             metadata[name] = value
 
 
-def _parse_patch(text: str | None, seq_id: int, record: str) -> Metadata:
-    patch: Metadata = json.loads(text or "{}", parse_float=parse_float)
+def _parse_patch(text: str | None, seq_id: int, record: str, replay: Replay) -> Metadata:
+    patch: Metadata = json.loads(text or "{}", parse_float=parse_float if replay is Replay.RUST else float)
     for name, value in patch.items():
         patch[name] = _checked_list(value) if isinstance(value, list) else value
         if patch[name] is _UNREADABLE or isinstance(value, dict):
