@@ -1,4 +1,4 @@
-"""Inventory: what a collection is, without moving anything."""
+"""Inventory: what a collection is and what room it takes, without moving anything."""
 
 from __future__ import annotations
 
@@ -7,26 +7,40 @@ from prefect import flow
 from flows.artifacts import progress_shown, show_table
 from flows.migration import SETTINGS, advised, name_of, store
 from vecferry.config import make_config
-from vecferry.operations import look
-from vecferry.strategies.sheets import inventory_sheet
+from vecferry.operations import surveys
+from vecferry.operations.survey_sheets import inspection_sheets
 
 __all__ = ["inventory"]
 
 
 @flow(name="inventory", flow_run_name=name_of("inventory of"), **SETTINGS)
 @advised
-def inventory(source: str, document_field: str = "text", source_key_env: str | None = None) -> dict[str, int]:
-    """Read every record of a collection once: schema, ids, vectors, profile of the payload.
+def inventory(
+    source: str,
+    target: str | None = None,
+    document_field: str = "text",
+    vectors: bool = True,
+    limit: int | None = None,
+    source_key_env: str | None = None,
+    target_key_env: str | None = None,
+) -> dict[str, int]:
+    """Read every record of a collection once: schema, ids, vectors, payload keys, its room, and what will not fit.
 
     Args:
         source: URL of the collection, for example chroma://host:8000/docs.
+        target: Where it would go; tells what will not fit there. Nothing is made, and it need not exist.
         document_field: Payload field that holds the document in stores that have no documents.
+        vectors: Read the vectors too. Without them it is quicker on a server, and nothing is told of them.
+        limit: Read only so many records; sizes are then estimated from them.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
+        target_key_env: The same for the target.
     """
-    place = store(source, source_key_env)
+    place, wanted = store(source, source_key_env), store(target, target_key_env)
     # Nothing is moved, but the options of a migration say how a collection is read.
-    config = make_config({"source": place, "target": place, "document_field": document_field}, where="the parameters")
+    content = {"source": place, "target": wanted or place, "document_field": document_field, "limit": limit}
+    config = make_config(content, where="the parameters")
     with progress_shown():
-        found = look.inventory(config.source, config)
-    show_table(inventory_sheet(str(config.source.public()), found.schema, found.profile))
-    return {"records": found.profile.rows}
+        found = surveys.inspect(config, None if wanted is None else config.target, vectors=vectors)
+    for sheet in inspection_sheets(str(config.source.public()), found):
+        show_table(sheet)
+    return {"records": found.surveyed.survey.rows}

@@ -18,7 +18,10 @@ __all__ = [
     "Choices",
     "Common",
     "Cutover",
+    "Destination",
     "LedgerPlace",
+    "Many",
+    "Naming",
     "Reading",
     "SourceSecrets",
     "Stores",
@@ -35,6 +38,11 @@ TARGET = typer.Argument(
 )
 MIGRATION = typer.Argument(
     metavar="ID", help="A migration's id, or the start of it", autocompletion=completion.migrations
+)
+
+
+_TARGET = typer.Option(
+    metavar="URL", help="The new store's collection; it must not exist.", autocompletion=completion.urls
 )
 
 
@@ -68,16 +76,47 @@ class Stores:
         str | None,
         typer.Option(metavar="URL", help="The old store's collection.", autocompletion=completion.urls),
     ] = None
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="The new store's collection; it must not exist.", autocompletion=completion.urls
-        ),
-    ] = None
+    target: Annotated[str | None, _TARGET] = None
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A migration file (YAML); options go before what it says."),
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Which collections of a store; the URLs are then the stores' own, without a collection."""
+
+    all_collections: Annotated[
+        bool, typer.Option("--all", help="Every collection of the source; the URLs name stores, not collections.")
+    ] = False
+    collections: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="The collections whose names match, as in 'docs*'. May be repeated."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="But not those whose names match this. May be repeated."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What many collections are called in the target."""
+
+    target_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE", help="Name of each new collection, of {name}, {tenant}, {database} (default: {name})."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a collection would go, where nothing moves."""
+
+    target: Annotated[str | None, _TARGET] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 
 from vecferry import batch as columns
 from vecferry import sealing
-from vecferry.config import MigrationConfig, StoreConfig
+from vecferry.config import MigrationConfig
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import NotFound
 from vecferry.idtable import IdTable
@@ -27,7 +27,7 @@ from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
-__all__ = ["NAME", "Preview", "Status", "counted", "inventory", "mapping_between", "preview", "status", "verify"]
+__all__ = ["NAME", "Preview", "Status", "counted", "mapping_between", "preview", "status", "verify"]
 
 NAME = "look"
 """Name under which these verbs count their progress."""
@@ -40,12 +40,6 @@ class Preview:
     inventory: Inventory
     mapping: Mapping
     target_exists: bool
-
-
-def inventory(store: StoreConfig, config: MigrationConfig) -> Inventory:
-    """Schema and profile of one collection."""
-    with in_original_terms(registry.open_source(store.address())) as source:
-        return take_inventory(source, config, partial(progress.begin, NAME, "inventory"), counted("inventory", config))
 
 
 def preview(config: MigrationConfig) -> Preview:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from vecferry.mapping import Profile, VectorProfile
 from vecferry.model import CollectionSchema, Decision, Feature, LevelState, Outcome, VectorField, Verdict
 
-__all__ = ["Sheet", "decisions_sheet", "inventory_sheet", "not_moved_sheet", "verdict_sheet"]
+__all__ = [
+    "MAX_KEYS_SHOWN",
+    "Sheet",
+    "decisions_sheet",
+    "inventory_sheet",
+    "not_moved_sheet",
+    "note_lines",
+    "schema_lines",
+    "text_lines",
+    "verdict_sheet",
+]
 
 
 MAX_KEYS_SHOWN = 50
@@ -27,22 +37,36 @@ class Sheet:
 
 def inventory_sheet(url: str, schema: CollectionSchema, profile: Profile) -> Sheet:
     """What the source is: schema and what the profile of all its records showed."""
-    lines = [("records", f"{profile.rows:,}"), ("ids", ", ".join(sorted(schema.id_kinds)))]
-    lines += [(f"vector {field.name or '(unnamed)'}", describe_vector(field)) for field in schema.vectors]
-    if schema.dialect:
-        lines.append(("read as", schema.dialect))
-    lines += list(_profile_lines(profile))
-    lines += [("note", note) for note in schema.notes]
+    lines = [("records", f"{profile.rows:,}"), *schema_lines(schema), *_profile_lines(profile), *note_lines(schema)]
     return Sheet("inventory", f"Inventory of {url}", ("what", "found"), tuple(lines))
 
 
-def _profile_lines(profile: Profile) -> Iterator[tuple[str, str]]:
+def schema_lines(schema: CollectionSchema) -> Iterator[tuple[str, str]]:
+    """Ids, vectors, and how files were understood."""
+    yield "ids", ", ".join(sorted(schema.id_kinds))
+    for field in schema.vectors:
+        yield f"vector {field.name or '(unnamed)'}", describe_vector(field)
+    if schema.dialect:
+        yield "read as", schema.dialect
+
+
+def note_lines(schema: CollectionSchema) -> Iterator[tuple[str, str]]:
+    """What else the store had to say."""
+    yield from (("note", note) for note in schema.notes)
+
+
+def text_lines(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Documents and payloads as a whole."""
     documents = profile.documents
     if documents.present or documents.empty:
         yield "documents", f"{documents.present:,} present, {documents.empty:,} empty, {documents.absent:,} absent"
+    yield "payload", f"{profile.payload.size_bytes:,} bytes of JSON"
+
+
+def _profile_lines(profile: Profile) -> Iterator[tuple[str, str]]:
     for name, vector in profile.vectors.items():
         yield f"norms of {name or 'vector'}", _norms(vector)
-    yield "payload", f"{profile.payload.size_bytes:,} bytes of JSON"
+    yield from text_lines(profile)
     for key, found in list(profile.payload.keys.items())[:MAX_KEYS_SHOWN]:
         types = ", ".join(f"{kind} {count:,}" for kind, count in found.types.items())
         yield f"payload key {key!r}", types

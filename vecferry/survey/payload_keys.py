@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,7 @@ class _Key:
             self.top = None
 
     def _measure(self, values: Sequence[str] | Sequence[bytes], name_of: Callable[[int], str]) -> None:
-        # A character takes at most 4 bytes: most columns are done with their lengths in characters.
-        if max(map(len, values)) * 4 <= self.longest_bytes:
+        if _at_most(values, self.longest_bytes):
             return
         sizes = [len(_bytes(value)) for value in values]
         longest = max(sizes)
@@ -157,10 +157,21 @@ def _shapes(values: Sequence[dict[str, Any]]) -> dict[Shape, tuple[list[int], li
     shapes: dict[Shape, tuple[list[int], list[Any]]] = {}
     for row, payload in enumerate(values):
         found = payload.values()
-        rows, taken = shapes.setdefault((tuple(payload), tuple(map(type, found))), ([], []))
-        rows.append(row)
-        taken.append(found)
+        shape = (tuple(payload), tuple(map(type, found)))
+        known = shapes.get(shape)
+        if known is None:
+            known = shapes[shape] = ([], [])
+        known[0].append(row)
+        known[1].append(found)
     return shapes
+
+
+def _at_most(values: Sequence[str] | Sequence[bytes], size_bytes: int) -> bool:
+    """Whether a look at the lengths in characters, of 1 to 4 bytes, shows that no value is longer."""
+    longest = max(map(len, values))
+    if isinstance(values[0], str):
+        return longest * 4 <= size_bytes or (longest <= size_bytes and "".join(values).isascii())  # type: ignore[arg-type]
+    return longest <= size_bytes
 
 
 def _bytes(value: str | bytes) -> bytes:
@@ -179,7 +190,7 @@ def _hashes(kind: type, values: Sequence[Any]) -> Hashes:
         return _mixed(np.array(values, dtype=np.int64).view(np.uint64), seed)
     if kind is str:
         try:
-            return _of_texts(values, seed)
+            return _of_texts(list(map(str.encode, values)), seed)
         except UnicodeEncodeError:
             return _of_texts(list(map(_bytes, values)), seed)
     if kind in _NESTED:
@@ -187,9 +198,8 @@ def _hashes(kind: type, values: Sequence[Any]) -> Hashes:
     return _of_texts(list(map(canonical.encode, values)), seed)
 
 
-def _of_texts(texts: Sequence[Any], seed: int) -> Hashes:
-    digest = xxhash.xxh3_64_intdigest
-    return np.fromiter((digest(text, seed) for text in texts), dtype=np.uint64, count=len(texts))
+def _of_texts(texts: Sequence[bytes], seed: int) -> Hashes:
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, texts, repeat(seed)), dtype=np.uint64, count=len(texts))
 
 
 def _mixed(bits: Hashes, seed: int) -> Hashes:

@@ -11,11 +11,11 @@ from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.errors import TargetNotEmpty, VecferryError
 from vecferry.model import Verdict
-from vecferry.operations import look
+from vecferry.operations import look, surveys
+from vecferry.operations.survey_sheets import inspection_sheets
 from vecferry.strategies.sheets import (
     Sheet,
     decisions_sheet,
-    inventory_sheet,
     not_moved_sheet,
     verdict_sheet,
 )
@@ -26,6 +26,7 @@ from vecferry.transfer.space import estimate_bytes
 __all__ = ["inventory", "plan", "stores", "verify"]
 
 Options = Mapping[str, Any]
+_NOWHERE = "memory:///nowhere"
 
 
 def stores(*, markdown: bool) -> Result:
@@ -36,16 +37,26 @@ def stores(*, markdown: bool) -> Result:
 
 
 def inventory(screen: Screen, options: Options) -> Result:
-    """What a collection is."""
-    config = request.migration(options, target="memory:///nowhere")
+    """What a collection is, how much room it takes, and what of it will not fit a target."""
+    given = {name: value for name, value in options.items() if name != "no_vectors"}
+    # Nothing is moved, but the options of a migration say how a collection is read.
+    config = request.migration({"target": _NOWHERE, **given})
+    target = config.target if "target" in given else None
     with screen.progress():
-        found = look.inventory(config.source, config)
+        found = surveys.inspect(config, target, vectors="no_vectors" not in options)
+    url = str(config.source.public())
+    inventory, survey = found.surveyed.inventory, found.surveyed.survey
     document = {
-        "url": str(config.source.public()),
-        "schema": plain.to_plain(found.schema),
-        "profile": plain.to_plain(found.profile),
+        "url": url,
+        "records": found.surveyed.records,
+        "complete": found.complete,
+        "schema": plain.to_plain(inventory.schema),
+        "profile": plain.to_plain(inventory.profile),
+        "survey": plain.to_plain(survey),
+        "sizes": plain.to_plain(found.sizes),
+        "fit": plain.to_plain(found.fit),
     }
-    return Result(document, (inventory_sheet(str(config.source.public()), found.schema, found.profile),))
+    return Result(document, inspection_sheets(url, found))
 
 
 def plan(screen: Screen, options: Options) -> Result:

@@ -11,6 +11,7 @@ from vecferry.cli.grouping import command
 from vecferry.cli.options import (
     SOURCE,
     Choices,
+    Destination,
     LedgerPlace,
     Reading,
     SourceSecrets,
@@ -39,15 +40,29 @@ def stores(
 
 
 @command(
-    PANEL, "vecferry inventory numpy:///data/vectors.npy", "vecferry inventory qdrant://localhost:6334/docs --json"
+    PANEL,
+    "vecferry inventory numpy:///data/vectors.npy",
+    "vecferry inventory chroma+path:///srv/chroma/docs --target qdrant://localhost:6334/docs",
+    "vecferry inventory qdrant://localhost:6334/docs --no-vectors --json",
 )
 def inventory(
-    screen: Screen, source: Annotated[str, SOURCE], trial: Trial, reading: Reading, source_secrets: SourceSecrets
+    screen: Screen,
+    source: Annotated[str, SOURCE],
+    destination: Destination,
+    choices: Choices,
+    trial: Trial,
+    reading: Reading,
+    source_secrets: SourceSecrets,
+    target_secrets: TargetSecrets,
+    no_vectors: Annotated[
+        bool, typer.Option("--no-vectors", help="Leave the vectors unread: quicker, and nothing is told of them.")
+    ] = False,
 ) -> Result:
-    """Show what a collection is: schema, exact count, and what all its records hold."""
+    """Show what a collection is: schema, what all its records hold, its room, and what of it will not fit a target."""
     from vecferry.cli.actions import looking
 
-    return looking.inventory(screen, given(trial, reading, source_secrets) | {"source": source})
+    options = given(destination, choices, trial, reading, source_secrets, target_secrets) | {"source": source}
+    return looking.inventory(screen, options | ({"no_vectors": True} if no_vectors else {}))
 
 
 @command(
