@@ -57,8 +57,21 @@ class Catalog:
             self._refuse_taken(name)
             if name in self._aliases:
                 raise bad_input(f"Can't create collection with name {name}. Alias with the same name already exists")
-            self._collections[name] = Collection.create(name, self._folder / uuid.uuid4().hex, config)
+            self._collections[name] = Collection.create(name, self.new_folder(), config)
             self.save()
+
+    def new_folder(self) -> Path:
+        """A place for a collection, not made yet."""
+        return self._folder / uuid.uuid4().hex
+
+    def adopt(self, name: str, entry: dict[str, Any], folder: Path) -> None:
+        """Take over a shard's folder with its settings, in the place of whatever bears the name."""
+        with self._lock:
+            old = self._collections.pop(name, None)
+            self._collections[name] = opened(name, folder, entry)
+            self.save()
+        if old is not None:
+            old.destroy()
 
     def delete(self, name: str) -> bool:
         """Delete a collection with its aliases; an alias itself is no collection."""
@@ -121,10 +134,15 @@ class Catalog:
         stored = orjson.loads((self._folder / FILE).read_bytes())
         self._aliases = stored["aliases"]
         for name, entry in stored["collections"].items():
-            config = m.CollectionConfig.model_validate(entry["config"])
-            config.metadata = entry["metadata"]
-            indexes = {field: INDEX_SCHEMA.validate_python(schema) for field, schema in entry["indexes"].items()}
-            self._collections[name] = Collection.open(name, self._folder / entry["folder"], config, indexes)
+            self._collections[name] = opened(name, self._folder / entry["folder"], entry)
+
+
+def opened(name: str, folder: Path, entry: dict[str, Any]) -> Collection:
+    """A collection from what `described` said of it."""
+    config = m.CollectionConfig.model_validate(entry["config"])
+    config.metadata = entry["metadata"]
+    indexes = {field: INDEX_SCHEMA.validate_python(schema) for field, schema in entry["indexes"].items()}
+    return Collection.open(name, folder, config, indexes)
 
 
 def described(collection: Collection) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ class Collection:
                 self._shard.flush()
                 self._shard.close()
                 self._shard = None
+
+    @contextmanager
+    def at_rest(self) -> Iterator[Path]:
+        """Its folder, written down; every request waits meanwhile."""
+        with self._lock:
+            self._engine.flush()
+            yield self.folder
 
     def destroy(self) -> None:
         with self._lock:

@@ -7,8 +7,9 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from . import snapshots_rest
 from .errors import ApiError, Failure, engine_errors
 from .rest_bodies import MAX_BODY_BYTES, decoded, encoded
 from .rest_routes import Call, Route, route
@@ -60,6 +61,8 @@ class Handler(BaseHTTPRequestHandler):
         self.service.check_key({key.lower(): value for key, value in self.headers.items()})
         if address.path == "/metrics":
             return HTTPStatus.OK, "text/plain", f'app_info{{name="qdrant",version="{VERSION}"}} 1\n'.encode()
+        if snapshots_rest.route(self.command, address.path) is not None:
+            return self._snapshots(address, body, started_s)
         found = route(self.command, address.path)
         if found is None:
             return self._unknown(address.path)
@@ -74,6 +77,17 @@ class Handler(BaseHTTPRequestHandler):
                 raise ApiError(Failure.BAD_INPUT, f"JSON payload ({len(body)} bytes) {limit}")
             wait = parse_qs(query).get("wait", ["false"])[0] == "true"
             return found.answer(self.service, Call(found.name, found.part, wait, decoded(body) if body else {}))
+
+    def _snapshots(self, address: SplitResult, body: bytes, started_s: float) -> tuple[int, str, bytes]:
+        found = snapshots_rest.route(self.command, address.path)
+        assert found is not None
+        method, answer, name, part = found
+        kind = self.headers.get("Content-Type", "")
+        with self.service.request("rest", method, name), engine_errors():
+            result = answer(self.service.snapshots, snapshots_rest.asked_for(name, part, address.query, kind, body))
+        if isinstance(result, bytes):
+            return HTTPStatus.OK, "application/octet-stream", result
+        return HTTPStatus.OK, JSON, encoded({"result": result, "status": "ok", "time": time.perf_counter() - started_s})
 
     def _unknown(self, path: str) -> tuple[int, str, bytes]:
         """A path of another part of the API is logged and not built; anything else is not found."""

@@ -8,6 +8,7 @@ from .grpc_wire import GrpcWire
 from .request_log import RequestLog
 from .rest_wire import RestWire
 from .service import Service
+from .snapshots import Snapshots
 
 
 class QdrantServer:
@@ -49,6 +50,10 @@ class QdrantServer:
     @property
     def requests(self) -> RequestLog:
         return self._service.requests
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return self._service.snapshots
 
     @property
     def faults(self) -> Faults:

@@ -9,6 +9,7 @@ from .catalog import Catalog
 from .errors import ApiError, Failure
 from .faults import Faults
 from .request_log import Request, RequestLog
+from .snapshots import Snapshots
 from .verbs import Verbs
 
 VERSION = "1.19.0"
@@ -21,6 +22,7 @@ class Service:
     def __init__(self, folder: Path, api_key: str | None) -> None:
         self.catalog = Catalog(folder)
         self.verbs = Verbs(self.catalog)
+        self.snapshots = Snapshots(folder / "snapshots", self.catalog)
         self.requests = RequestLog()
         self.faults = Faults()
         self._api_key = api_key
