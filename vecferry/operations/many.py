@@ -39,6 +39,7 @@ __all__ = [
     "reopen",
     "run",
     "shortfall",
+    "tally",
 ]
 
 _LEASE_S = 60.0
@@ -198,13 +199,18 @@ def members_of(ledger: Ledger, opened: Opened) -> tuple[Member, ...]:
     return tuple(member_of(ledger, ledger.migration(member_id)) for member_id in opened.members)
 
 
-def count(ledger: Ledger, opened: Opened, members: Sequence[Member]) -> Count:
-    """The members counted, and the two stores as they are listed now."""
-    found = Count(
+def tally(members: Sequence[Member]) -> Count:
+    """The members counted; no store is asked."""
+    return Count(
         found=len(members),
         verified=sum(one.verified for one in members),
         failed=sum(one.outcome is Outcome.FAILED for one in members),
     )
+
+
+def count(ledger: Ledger, opened: Opened, members: Sequence[Member]) -> Count:
+    """The members counted, and the two stores as they are listed now."""
+    found = tally(members)
     try:
         missing = _missing(opened, members)
         listing = _listing(opened.request.config, opened.request.config.source.address())

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vecferry.config import MigrationConfig, StoreConfig, load_config, make_config
+from vecferry.config import (
+    MigrationConfig,
+    Selection,
+    StoreConfig,
+    make_config,
+    make_selection,
+    read_file,
+)
 from vecferry.errors import BadOption
+from vecferry.operations.many import Request
 
-__all__ = ["migration", "store"]
+__all__ = ["many", "migration", "store"]
 
 _SECRETS = {"api_key": "key_env", "token": "token_env", "basic": "basic_env"}
 
@@ -18,14 +26,45 @@ def migration(options: Mapping[str, Any], **more: Any) -> MigrationConfig:
 
     Raises BadOption, naming what is missing or wrong.
     """
-    found = {**options, **more}
+    path = options.get("config")
+    return _configured({**options, **more}, None if path is None else read_file(path))
+
+
+def many(options: Mapping[str, Any], strategy: str, **more: Any) -> Request | None:
+    """What is asked for of many collections; None where one is meant. Raises BadOption as `migration` does."""
+    path = options.get("config")
+    content = {} if path is None else read_file(path)
+    meant = _selected(content, options)
+    if meant is None:
+        return None
+    kept = {name: value for name, value in content.items() if name not in Selection.model_fields}
+    given = {name: value for name, value in options.items() if name not in {*Selection.model_fields, "all_collections"}}
+    return Request(_configured({**given, **more}, kept if path else None), meant, strategy)
+
+
+def _selected(content: Mapping[str, Any], options: Mapping[str, Any]) -> Selection | None:
+    meant = {name: given[name] for given in (content, options) for name in Selection.model_fields if name in given}
+    if options.get("all_collections"):
+        if "collections" in options:
+            raise BadOption("--all and --collections are both given", advice="give one of them")
+        meant["collections"] = ["*"]
+    if "collections" in meant:
+        return make_selection(meant)
+    if meant:
+        option = next(iter(meant)).replace("_", "-")
+        raise BadOption(f"--{option} is for many collections", advice="add --all or --collections PATTERN")
+    return None
+
+
+def _configured(found: dict[str, Any], content: dict[str, Any] | None) -> MigrationConfig:
+    """`found` on top of a file's `content`, where there is a file."""
     path = found.pop("config", None)
     if found.pop("no_backup", False):
         found["backup"] = False
     for side in ("source", "target"):
         _gather(found, side)
-    if path is not None:
-        return load_config(path, found)
+    if content is not None:
+        return make_config(content | found, where=str(path))
     missing = [f"--{side}" for side in ("source", "target") if side not in found]
     if missing:
         raise BadOption(f"{' and '.join(missing)} missing", advice="name both stores, or a file with --config")

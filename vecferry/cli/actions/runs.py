@@ -25,7 +25,7 @@ from vecferry.operations.report import report, write_report
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet, verdict_sheet
 
-__all__ = ["conduct", "first_run", "runner", "verdict_text"]
+__all__ = ["attempt", "conduct", "first_run", "runner", "verdict_text"]
 
 
 def first_run(screen: Screen, ledger: Ledger, ref: Ref) -> Result:
@@ -46,12 +46,19 @@ def conduct(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunne
 
 
 def _run(screen: Screen, ledger: Ledger, ref: Ref, work: Callable[[LocalRunner], object]) -> VecferryError | None:
+    return attempt(screen, ledger, ref, runner(screen), work)
+
+
+def attempt(
+    screen: Screen, ledger: Ledger, ref: Ref, run_by: LocalRunner, work: Callable[[LocalRunner], object]
+) -> VecferryError | None:
+    """Do `work` on a migration with progress on the screen; how it failed, if it did."""
     migration = ledger.migration(ref.migration)
     screen.migration = migration.id
     screen.say(f"migration {migration.id}: {migration.source_url} -> {migration.target_url}")
     try:
         with screen.progress(), _interruptible(screen):
-            work(runner(screen))
+            work(run_by)
     except VecferryError as error:
         return error
     return None
@@ -146,7 +153,7 @@ def _pages(content: dict[str, Any]) -> list[Sheet | str]:
     if content["left_behind"] is not None:
         rows.append(("left behind", _counts(content["left_behind"])))
     rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]
-    whole = migration["strategy"] == "export" and migration["state"] == State.READY
+    whole = migration["strategy"] in ("export", "backup") and migration["state"] == State.READY
     rows.append(("archive", migration["archive"] + (", whole: every record was read back" if whole else "")))
     if content["report"]:
         rows.append(("report", content["report"]))
