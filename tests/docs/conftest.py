@@ -17,4 +17,5 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("VECFERRY_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("VECFERRY_LEDGER", raising=False)
+    monkeypatch.setenv("ANONYMIZED_TELEMETRY", "False")
     return Session(folder)

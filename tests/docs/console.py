@@ -3,7 +3,7 @@
 A `console` block holds commands behind `$ ` and lines of their output, shortened: a line `...` stands for any lines,
 and `...` within a line for any text. `vecferry` runs in this process, with two exceptions that set a failpoint (they
 die, and so get a process of their own). `python` blocks run too. The folder `/data` of the pages is a temporary one,
-migrations get the ids that they really have, and rates, times and checksums may differ.
+servers are those of `places`, migrations get the ids that they really have, and rates, times and checksums may differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from unittest import mock
 
 from tests.docs.pages import Block
+from tests.docs.places import NOWHERE, Places
 from vecferry.cli.main import main
 
 __all__ = ["Session"]
@@ -40,9 +41,10 @@ _VOLATILE = (
 
 @dataclass
 class Session:
-    """One reader of one page, in a folder of their own."""
+    """One reader of one page, in a folder of their own; `places` are the servers that they have."""
 
     folder: Path
+    places: Places = NOWHERE
     status: int = 0
     ids: dict[str, str] = field(default_factory=dict)
     names: dict[str, object] = field(default_factory=dict)
@@ -60,10 +62,10 @@ class Session:
             _compare(shown, printed, f"{block.page.name}, block at line {block.line}: $ {command}")
 
     def _here(self, text: str) -> str:
-        return re.sub(rf"{PLACE}\b(?=[/\s\"'?]|$)", str(self.folder), text)
+        return self.places.here(re.sub(rf"{PLACE}\b(?=[/\s\"'?]|$)", str(self.folder), text))
 
     def _there(self, text: str) -> str:
-        return text.replace(str(self.folder), PLACE)
+        return self.places.there(text.replace(str(self.folder), PLACE))
 
     def _with_ids(self, text: str) -> str:
         return _MIGRATION.sub(lambda found: self.ids.get(found[0], found[0]), text)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAGES", "ROOT", "Block", "anchors", "blocks", "links", "named", "text_of"]
+__all__ = ["GUIDES", "PAGES", "ROOT", "Block", "anchors", "blocks", "links", "named", "text_of"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+GUIDES = tuple(sorted((ROOT / "docs" / "guides").glob("*.md")))
 
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>[^\n]+) -->\n+$")

@@ -9,10 +9,13 @@ import pytest
 
 from tests.docs.console import Session
 from tests.docs.data import making_data
-from tests.docs.pages import PAGES, ROOT, Block, blocks, named
+from tests.docs.pages import GUIDES, PAGES, ROOT, Block, blocks, named
 
 # Blocks of these pages are run by tests of their own, which know the names in them.
-ELSEWHERE = {"docs/archive-format.md": "tests/archive/test_docs.py"}
+ELSEWHERE = {
+    "docs/archive-format.md": "tests/archive/test_docs.py",
+    **{named(guide): "tests/docs/test_guides.py" for guide in GUIDES},
+}
 LANGUAGES = ("console", "python")
 TOLD_ONLY = {
     "CONTRIBUTING.md": 3,
