@@ -105,6 +105,15 @@ class Groups(Database):
             audit.append(write, "begun anew", migration_id, {})
             return migration_of(known(write.connection, migration_id))
 
+    def change_options(self, migration_id: str, options: JsonObject, token: int | None = None) -> None:
+        """Change options of a migration that its plan does not depend on; the others stay as they are."""
+        with self._write() as write:
+            row = known(write.connection, migration_id)
+            require(write, token, migration_id)
+            query = update(migrations).where(migrations.c.id == migration_id)
+            write.connection.execute(query.values(config=plain.to_plain({**row.config, **options})))
+            audit.append(write, "options changed", migration_id, {"options": plain.to_plain(options)})
+
 
 def _live_group(connection: Connection, identity: str) -> str | None:
     query = (

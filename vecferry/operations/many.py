@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ __all__ = [
     "Count",
     "Opened",
     "Request",
+    "beside",
     "count",
     "find",
     "members_of",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 _LEASE_S = 60.0
+_OF_A_RUN = ("approve", "approve_timeout_s", "batch_rows", "workers", "max_rows_per_s", "retry_budget_s")
+"""Options that no plan depends on."""
 
 Attempt = Callable[[Ref], VecferryError | None]
 """Runs one migration from wherever it stopped; how it failed, if it did."""
@@ -162,16 +165,24 @@ def _run_member(ledger: Ledger, member: Member, wanted: Entry | None, attempt: A
 
 
 def _refresh(ledger: Ledger, member: Member, wanted: Entry | None) -> None:
-    """Let a migration without a plan take the options of now, and look again at a source that it failed on."""
+    """Take the options of now: all of them without a plan, so that a source is looked at again; else those of a run."""
     migration = member.migration
-    entry = wanted or _entry(migration)
-    if migration.planned_at is not None or (member.outcome is not Outcome.FAILED and entry == _entry(migration)):
+    before, entry = _entry(migration), wanted or _entry(migration)
+    if migration.planned_at is None and (member.outcome is Outcome.FAILED or entry != before):
+        change: Callable[..., object] = partial(ledger.begin_anew, migration.id, entry)
+    elif migration.planned_at is not None and (options := _changed(before, entry)):
+        change = partial(ledger.change_options, migration.id, options)
+    else:
         return
     lease = ledger.acquire([migration_resource(migration.id)], Holder.here(), ttl_s=_LEASE_S)
     try:
-        ledger.begin_anew(migration.id, entry, lease.token)
+        change(token=lease.token)
     finally:
         ledger.release(lease)
+
+
+def _changed(before: Entry, now: Entry) -> JsonObject:
+    return {name: now.config[name] for name in _OF_A_RUN if now.config[name] != before.config.get(name)}
 
 
 def _entry(migration: Migration) -> Entry:
@@ -232,16 +243,25 @@ def count(ledger: Ledger, opened: Opened, members: Sequence[Member]) -> Count:
 def _missing(opened: Opened, members: Sequence[Member]) -> tuple[str, ...]:
     """Targets that were verified and that the target's own listing does not name."""
     wanted = {one.migration.target_url for one in members if one.verified}
-    config = opened.request.config
+    return tuple(sorted(wanted - _listed_by(opened.request.config, wanted)))
+
+
+def beside(request: Request, targets: Collection[str]) -> tuple[str, ...]:
+    """What the stores of these targets list besides them."""
+    return tuple(sorted(_listed_by(request.config, targets) - set(targets)))
+
+
+def _listed_by(config: MigrationConfig, targets: Collection[str]) -> set[str]:
+    """All collections of the stores that these are in."""
     secrets = config.target.address().secrets
-    stores = {str(above(address.parse(url))) for url in wanted}
-    listed = [_listing(config, address.parse(store, secrets)) for store in sorted(stores)]
-    return tuple(sorted(wanted - {str(one.address) for listing in listed for one in listing.collections}))
+    stores = {str(above(address.parse(url))) for url in targets}
+    listings = [_listing(config, address.parse(store, secrets)) for store in sorted(stores)]
+    return {str(one.address) for listing in listings for one in listing.collections}
 
 
 def shortfall(members: Sequence[Member], counted: Count, group: Group) -> VecferryError | None:
     """Why not everything is done, as one error of the most serious kind; None when it is."""
-    said = [f"{number} {outcome}" for outcome, number in Counter(one.outcome for one in members).items()]
+    said = [f"{outcome}: {number}" for outcome, number in Counter(one.outcome for one in members).items()]
     kind = worst(members)
     if counted.missing and kind is not UnsafeRoute:
         kind = DataDiffer
@@ -254,7 +274,9 @@ def shortfall(members: Sequence[Member], counted: Count, group: Group) -> Vecfer
         said.append(f"the stores could not be counted again: {counted.problem}")
     if kind is None:
         return None
+    waiting = any(one.outcome is Outcome.WAITING for one in members)
+    approve = "vecferry approve ID for each that waits, then " if waiting else ""
     return kind(
         f"{counted.verified} of {counted.found} collections are verified ({', '.join(said)})",
-        advice=f"vecferry status {group.id} says why; vecferry resume {group.id} goes on with those that are not done",
+        advice=f"vecferry status {group.id} says why; {approve}vecferry resume {group.id} goes on with the rest",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from vecferry.model import JsonObject, Verdict
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import open_work
 
-__all__ = ["RUN_FACT", "Member", "Outcome", "error_fact", "member_of", "place_of", "worst"]
+__all__ = ["RUN_FACT", "Member", "Outcome", "error_fact", "member_of", "most_serious", "place_of", "worst"]
 
 RUN_FACT = "run"
 """The fact that keeps how a member's last run ended: `{"error": null}`, or the error as data."""
@@ -111,8 +111,13 @@ def _outcome(migration: Migration, run: JsonObject | None, *, switches: bool, an
 
 def worst(members: Sequence[Member]) -> type[VecferryError] | None:
     """The group of errors of the most serious end among these; None when all are done."""
-    codes = {_exit_code(one) for one in members}
-    return next((kind for code, kind in _BY_CODE.items() if code in codes), None)
+    return most_serious(_exit_code(one) for one in members)
+
+
+def most_serious(exit_codes: Iterable[int]) -> type[VecferryError] | None:
+    """The group of errors of the most serious exit code; None where none is an error's."""
+    found = set(exit_codes)
+    return next((kind for code, kind in _BY_CODE.items() if code in found), None)
 
 
 def _exit_code(member: Member) -> int:

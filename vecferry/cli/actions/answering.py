@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from vecferry import plain
+from vecferry.cli.actions import many_runs
 from vecferry.cli.actions.prefect_runs import resume_paused
 from vecferry.cli.actions.runs import conduct
 from vecferry.cli.result import Result
@@ -17,7 +18,10 @@ __all__ = ["abort", "approve", "discard", "resume", "rollback"]
 
 
 def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
-    """Go on from wherever it stopped."""
+    """Go on from wherever it stopped: one migration, or all of a group."""
+    group = many_runs.group_of(ledger_place, text)
+    if group is not None:
+        return many_runs.resume(screen, ledger_place, group)
     ledger, ref = _named(screen, ledger_place, text)
     return conduct(screen, ledger, ref)
 

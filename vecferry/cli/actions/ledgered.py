@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vecferry import plain
+from vecferry.cli.actions import many_runs
 from vecferry.cli.actions.runs import verdict_text
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
@@ -22,8 +23,14 @@ def list_migrations(ledger_place: str | None, *, live: bool) -> Result:
     """All migrations, the newest first."""
     ledger = Ledger.open(ledger_place)
     found = list(reversed(ledger.migrations(LIVE if live else None)))
-    rows = tuple((one.id, one.state.value, _strategy(one), one.source_url, one.target_url) for one in found)
-    sheet = Sheet("list", f"Migrations in {ledger.url}", ("id", "state", "strategy", "source", "target"), rows)
+    header: tuple[str, ...] = ("id", "state", "strategy", "source", "target")
+    rows: list[tuple[str, ...]] = [
+        (one.id, one.state.value, _strategy(one), one.source_url, one.target_url) for one in found
+    ]
+    if any(one.group_id for one in found):
+        header = (*header[:3], "group", *header[3:])
+        rows = [(*row[:3], one.group_id or "", *row[3:]) for row, one in zip(rows, found, strict=True)]
+    sheet = Sheet("list", f"Migrations in {ledger.url}", header, tuple(rows))
     return Result({"migrations": [_row(one) for one in found]}, (sheet,))
 
 
@@ -32,13 +39,16 @@ def _strategy(migration: Migration) -> str:
 
 
 def _row(migration: Migration) -> dict[str, Any]:
-    names = ("id", "name", "state", "strategy", "source_url", "target_url", "route", "limit")
+    names = ("id", "name", "state", "strategy", "source_url", "target_url", "route", "limit", "group_id")
     moments = {"created_at": migration.created_at.isoformat(), "changed_at": migration.changed_at.isoformat()}
     return {name: plain.to_plain(getattr(migration, name)) for name in names} | moments
 
 
 def status(screen: Screen, ledger_place: str | None, text: str | None, *, detailed: bool) -> Result:
     """One migration as it stands."""
+    group = None if text is None else many_runs.group_of(ledger_place, text)
+    if group is not None:
+        return many_runs.status(screen, ledger_place, group)
     ledger = Ledger.open(ledger_place)
     found = look.status(ledger, text or _newest(ledger))
     screen.migration = found.migration.id

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from vecferry import plain
-from vecferry.cli.actions import request, store_table
+from vecferry.cli.actions import many_looks, request, store_table
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
+from vecferry.config import MigrationConfig
 from vecferry.errors import TargetNotEmpty, VecferryError
 from vecferry.model import Verdict
 from vecferry.operations import look, surveys
@@ -40,10 +42,16 @@ def inventory(screen: Screen, options: Options) -> Result:
     """What a collection is, how much room it takes, and what of it will not fit a target."""
     given = {name: value for name, value in options.items() if name != "no_vectors"}
     # Nothing is moved, but the options of a migration say how a collection is read.
-    config = request.migration({"target": _NOWHERE, **given})
-    target = config.target if "target" in given else None
+    given = {"target": _NOWHERE, **given}
+    inspect = partial(_inspect, screen, fits="target" in options, vectors="no_vectors" not in options)
+    many = request.many(given, "load")
+    return inspect(request.migration(given)) if many is None else many_looks.each(many, inspect, "read")
+
+
+def _inspect(screen: Screen, config: MigrationConfig, *, fits: bool, vectors: bool) -> Result:
+    target = config.target if fits else None
     with screen.progress():
-        found = surveys.inspect(config, target, vectors="no_vectors" not in options)
+        found = surveys.inspect(config, target, vectors=vectors)
     url = str(config.source.public())
     inventory, survey = found.surveyed.inventory, found.surveyed.survey
     document = {
@@ -61,7 +69,13 @@ def inventory(screen: Screen, options: Options) -> Result:
 
 def plan(screen: Screen, options: Options) -> Result:
     """What would happen."""
-    config = request.migration(options)
+    many = request.many(options, "blue-green")
+    if many is not None:
+        return many_looks.each(many, partial(_plan, screen), "planned")
+    return _plan(screen, request.migration(options))
+
+
+def _plan(screen: Screen, config: MigrationConfig) -> Result:
     with screen.progress():
         found = look.preview(config)
     schema, profile, mapping = found.inventory.schema, found.inventory.profile, found.mapping
@@ -100,7 +114,13 @@ def _refusal(found: look.Preview) -> VecferryError | None:
 
 def verify(screen: Screen, options: Options) -> Result:
     """Do two stores hold the same?"""
-    config = request.migration(options)
+    many = request.many(options, "load")
+    if many is not None:
+        return many_looks.verify(many, partial(_verify, screen))
+    return _verify(screen, request.migration(options))
+
+
+def _verify(screen: Screen, config: MigrationConfig) -> Result:
     with screen.progress():
         verdict = look.verify(config)
     target = str(config.target.public())

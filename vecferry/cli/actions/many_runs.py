@@ -11,7 +11,7 @@ from vecferry import plain
 from vecferry.cli.actions.runs import attempt, runner
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
-from vecferry.errors import Stopped, VecferryError
+from vecferry.errors import NotFound, Stopped, VecferryError
 from vecferry.ledger import Ledger
 from vecferry.operations import many, migrations
 from vecferry.operations.many import Count, Opened, Request
@@ -20,7 +20,7 @@ from vecferry.operations.report import write_report
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
 
-__all__ = ["resume", "run", "status"]
+__all__ = ["group_of", "resume", "run", "status"]
 
 
 def run(screen: Screen, ledger_place: str | None, request: Request) -> Result:
@@ -29,13 +29,26 @@ def run(screen: Screen, ledger_place: str | None, request: Request) -> Result:
     return _conduct(screen, ledger, many.open_group(ledger, request))
 
 
-def resume(screen: Screen, ledger: Ledger, group: str) -> Result:
+def group_of(ledger_place: str | None, text: str) -> str | None:
+    """The group that a text names by its id or the start of it; a migration of that very name goes before."""
+    ledger = Ledger.open(ledger_place)
+    try:
+        group = ledger.group(text)
+    except NotFound:
+        return None
+    return None if any(one.id.startswith(text) for one in ledger.migrations()) else group.id
+
+
+def resume(screen: Screen, ledger_place: str | None, group: str) -> Result:
     """Go on with all members of a group that are not done."""
+    ledger = Ledger.open(ledger_place)
     return _conduct(screen, ledger, many.reopen(ledger, group))
 
 
-def status(screen: Screen, ledger: Ledger, group: str) -> Result:
+def status(screen: Screen, ledger_place: str | None, group: str) -> Result:
     """A group as the ledger knows it; no store is asked."""
+    ledger = Ledger.open(ledger_place)
+    screen.migration = group
     opened = many.reopen(ledger, group)
     members = many.members_of(ledger, opened)
     return Result(_document(opened, members, many.tally(members)), (_sheet(opened, members),))

@@ -13,6 +13,8 @@ from vecferry.cli.options import (
     Choices,
     Destination,
     LedgerPlace,
+    Many,
+    Naming,
     Reading,
     SourceSecrets,
     Stores,
@@ -44,10 +46,12 @@ def stores(
     "vecferry inventory numpy:///data/vectors.npy",
     "vecferry inventory chroma+path:///srv/chroma/docs --target qdrant://localhost:6334/docs",
     "vecferry inventory qdrant://localhost:6334/docs --no-vectors --json",
+    "vecferry inventory chroma://localhost:8000 --all",
 )
 def inventory(
     screen: Screen,
     source: Annotated[str, SOURCE],
+    many: Many,
     destination: Destination,
     choices: Choices,
     trial: Trial,
@@ -61,7 +65,7 @@ def inventory(
     """Show what a collection is: schema, what all its records hold, its room, and what of it will not fit a target."""
     from vecferry.cli.actions import looking
 
-    options = given(destination, choices, trial, reading, source_secrets, target_secrets) | {"source": source}
+    options = given(many, destination, choices, trial, reading, source_secrets, target_secrets) | {"source": source}
     return looking.inventory(screen, options | ({"no_vectors": True} if no_vectors else {}))
 
 
@@ -69,10 +73,13 @@ def inventory(
     PANEL,
     "vecferry plan --source numpy:///data/vectors.npy --target qdrant+edge:///srv/qdrant/docs --metric cosine",
     "vecferry plan --config migration.yaml --json",
+    "vecferry plan --source chroma+path:///srv/chroma --target qdrant://localhost:6334 --collections 'docs*'",
 )
 def plan(
     screen: Screen,
     stores: Stores,
+    many: Many,
+    naming: Naming,
     choices: Choices,
     trial: Trial,
     reading: Reading,
@@ -82,17 +89,20 @@ def plan(
     """Show what would happen to every feature of a collection. Moves nothing; exit 4 when it would be refused."""
     from vecferry.cli.actions import looking
 
-    return looking.plan(screen, given(trial, stores, choices, reading, source_secrets, target_secrets))
+    return looking.plan(screen, given(trial, stores, many, naming, choices, reading, source_secrets, target_secrets))
 
 
 @command(
     PANEL,
     "vecferry verify --source numpy:///data/vectors.npy --target qdrant+edge:///srv/qdrant/docs",
     "vecferry verify --config migration.yaml --json",
+    "vecferry verify --source chroma+path:///srv/chroma --target qdrant://localhost:6334 --all",
 )
 def verify(
     screen: Screen,
     stores: Stores,
+    many: Many,
+    naming: Naming,
     choices: Choices,
     trial: Trial,
     reading: Reading,
@@ -102,7 +112,7 @@ def verify(
     """Compare every record of two stores. Writes nothing; exit 1 when they differ."""
     from vecferry.cli.actions import looking
 
-    return looking.verify(screen, given(trial, stores, choices, reading, source_secrets, target_secrets))
+    return looking.verify(screen, given(trial, stores, many, naming, choices, reading, source_secrets, target_secrets))
 
 
 @command(PANEL, "vecferry list", "vecferry list --live --json", name="list")
