@@ -25,6 +25,7 @@ def blue_green(
     metric: Metric | None = None,
     document_field: str = "text",
     consent: tuple[str, ...] = (),
+    profile: str | None = None,
     approve: Approve = "ask",
     approve_timeout_s: float = 24 * 3600.0,
     limit: int | None = None,
@@ -47,6 +48,7 @@ def blue_green(
         metric: Metric of the target, where the source does not record one.
         document_field: Payload field that holds the document in stores that have no documents.
         consent: Names of the losses in the plan that are agreed to.
+        profile: Rule set that the target is held to, such as chroma-cloud or zilliz-qdrant-varchar.
         approve: "ask" pauses before the switch until a person answers; "auto" switches after a verdict of "same".
         approve_timeout_s: How long to wait for that answer, in seconds.
         limit: Move only the first records, as a trial that is never switched.
@@ -68,6 +70,7 @@ def blue_green(
         "metric": metric,
         "document_field": document_field,
         "consent": consent,
+        "profile": profile,
         "approve": approve,
         "approve_timeout_s": approve_timeout_s,
         "limit": limit,

@@ -6,13 +6,14 @@ Secrets are named by reference and resolved where a store is opened; they are ne
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from vecferry import address
+from vecferry import address, rule_sets
 from vecferry.address import Address
 from vecferry.errors import BadOption, NotFound
 from vecferry.model import Metric
@@ -68,17 +69,22 @@ def _from_url(value: Any) -> Any:
 
 
 class StoreConfig(_Strict):
-    """A collection's place: a URL and, by reference, what opens it. A plain text is taken as the URL."""
+    """A collection's place: a URL and, by reference, what opens it. A plain text is taken as the URL.
+
+    `trust_local_files`: its files may be opened although they could run a program (pickles).
+    """
 
     url: str
     api_key: SecretRef | None = None
     token: SecretRef | None = None
     basic: SecretRef | None = None
+    trust_local_files: bool = False
 
     def address(self) -> Address:
         """The parsed URL with its secrets resolved."""
         named = {"api_key": self.api_key, "token": self.token, "basic": self.basic}
-        return address.parse(self.url, {name: ref.resolve() for name, ref in named.items() if ref is not None})
+        found = address.parse(self.url, {name: ref.resolve() for name, ref in named.items() if ref is not None})
+        return replace(found, trusted=self.trust_local_files)
 
     def public(self) -> Address:
         """The parsed URL without secrets, for messages and comparisons."""
@@ -96,6 +102,8 @@ class MigrationConfig(_Strict):
     `limit` moves only the first rows, as a trial that is never switched.
     `backup` copies a source made of files before anything moves.
     `consent` lists, by their names in the plan, the losses that are agreed to.
+    `trust_local_files` says so of the source (see `StoreConfig`).
+    `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
     """
 
     source: StoreField
@@ -107,6 +115,7 @@ class MigrationConfig(_Strict):
     side_field: str = "vecferry_payload"
     metric: Metric | None = None
     consent: frozenset[str] = frozenset()
+    profile: str | None = None
     backup: bool = True
     limit: int | None = Field(default=None, ge=1)
     slice_rows: int = Field(default=100_000, ge=1)
@@ -116,6 +125,17 @@ class MigrationConfig(_Strict):
     retry_budget_s: float = Field(default=120.0, ge=0)
     approve: Approve = "ask"
     approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
+    trust_local_files: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trust_the_source(cls, content: Any) -> Any:
+        """What is said of the whole is said of the source."""
+        if not isinstance(content, dict) or not content.get("trust_local_files"):
+            return content
+        source = _from_url(content.get("source"))
+        trusted = {**source, "trust_local_files": True} if isinstance(source, dict) else source
+        return content | {"source": trusted}
 
 
 class Selection(_Strict):
@@ -149,8 +169,11 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def make_config(content: dict[str, Any], where: str = "the options") -> MigrationConfig:
-    """A checked configuration. Raises BadOption that names the first wrong field."""
-    return _checked(MigrationConfig, content, where)
+    """A checked configuration. Raises BadOption that names the first wrong field, or a profile that does not fit."""
+    config = _checked(MigrationConfig, content, where)
+    if config.profile is not None:
+        rule_sets.chosen(config.profile, config.target.public())
+    return config
 
 
 def make_selection(content: dict[str, Any], where: str = "the options") -> Selection:

@@ -1,4 +1,4 @@
-"""Tab completion of ids, routes and URL schemes. Never an error, and never a new ledger: silence instead."""
+"""Tab completion of ids, routes, URL schemes and profiles. Never an error, and never a new ledger: silence instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vecferry.errors import VecferryError
 if TYPE_CHECKING:
     from vecferry.ledger import Ledger
 
-__all__ = ["migrations", "routes", "urls"]
+__all__ = ["migrations", "profiles", "routes", "urls"]
 
 
 def migrations(incomplete: str) -> list[tuple[str, str]]:
@@ -32,6 +32,13 @@ def urls(incomplete: str) -> list[tuple[str, str]]:
 
     forms = [(form.partition("/")[0], store.summary) for store in STORES.values() for form in store.forms[:1]]
     return [(form, summary) for form, summary in forms if form.startswith(incomplete)]
+
+
+def profiles(incomplete: str) -> list[tuple[str, str]]:
+    """The names of all rule sets, with what they are."""
+    from vecferry.rule_sets import RULE_SETS
+
+    return [(one.name, one.summary) for one in RULE_SETS.values() if one.name.startswith(incomplete)]
 
 
 def _ledger() -> Ledger | None:

@@ -121,7 +121,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class SourceSecrets:
-    """What opens the source, by the names of environment variables."""
+    """What opens the source: secrets by the names of environment variables, and trust."""
 
     source_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the source's API key.")
@@ -132,6 +132,13 @@ class SourceSecrets:
     source_basic_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the source's user:password.")
     ] = None
+    trust_local_files: Annotated[
+        bool,
+        typer.Option(
+            "--trust-local-files",
+            help="Open the source's files although they could run a program (qdrant+path: pickles).",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,14 @@ class Choices:
     consent: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Agree to one loss, by its name in the plan. May be repeated."),
+    ] = None
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Hold the target to a rule set, such as chroma-cloud; none turns off that of its host.",
+            autocompletion=completion.profiles,
+        ),
     ] = None
 
 

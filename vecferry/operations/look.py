@@ -22,6 +22,7 @@ from vecferry.transfer import pace, progress, retry
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.read import read_slice
+from vecferry.transfer.ruled import under_rules
 from vecferry.validation.compare import Comparison, compare_rows
 from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
@@ -54,7 +55,7 @@ def preview(config: MigrationConfig) -> Preview:
 
 def mapping_between(found: Inventory, source: Source, target: Target, config: MigrationConfig) -> Mapping:
     """What a migration of an inventory's records to a target would do. Writes nothing."""
-    both = source.capabilities(), target.capabilities()
+    both = source.capabilities(), under_rules(target, config).capabilities()
     obstacles = target.obstacles(found.schema.features)
     return decide_mapping(found.schema, found.profile, *both, rules_of(config), obstacles)
 

@@ -20,6 +20,7 @@ from vecferry.transfer.backup import backup_folder
 from vecferry.transfer.limits import Limits
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.plan import Plan
+from vecferry.transfer.ruled import under_rules
 
 __all__ = ["Work", "open_work"]
 
@@ -50,8 +51,8 @@ class Work:
 
     @property
     def loads(self) -> bool:
-        """Whether records are written into a target; an export ends with the archive."""
-        return self.migration.strategy != "export"
+        """Whether records are written into a target; an export or a backup ends with the archive."""
+        return self.migration.strategy not in ("export", "backup")
 
     @property
     def archive_folder(self) -> Path:
@@ -111,12 +112,12 @@ class Work:
         return in_original_terms(handles.source(self.config.source.address()))
 
     def target(self) -> Target:
-        """The target for writing."""
-        return handles.target(self.config.target.address())
+        """The target for writing, held to its rule set."""
+        return under_rules(handles.target(self.config.target.address()), self.config)
 
     def reader(self) -> Target:
         """The target for reading back: opened apart from the writer, by the public path."""
-        return handles.target(self.config.target.address(), Reader.PUBLIC)
+        return under_rules(handles.target(self.config.target.address(), Reader.PUBLIC), self.config)
 
     def release(self) -> None:
         """Close this process's handles of source and target."""

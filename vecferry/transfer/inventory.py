@@ -154,4 +154,5 @@ def rules_of(config: MigrationConfig) -> Rules:
         side_field=config.side_field,
         consent=config.consent,
         aliases_stay="a trial gets no alias" if config.limit is not None else "",
+        target_name=config.target.public().name,
     )
