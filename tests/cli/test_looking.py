@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,55 @@ def test_every_store_is_listed_with_its_urls(vecferry: Vecferry) -> None:
 def test_an_inventory_shows_schema_count_and_payload(vecferry: Vecferry, source: str, home: Path) -> None:
     """Exact count, vectors, types of each payload key; and no ledger is made for it."""
     found = vecferry("inventory", source, "--json").document
-    assert found["profile"]["rows"] == 60
+    assert (found["records"], found["complete"], found["profile"]["rows"]) == (60, True, 60)
     assert found["schema"]["vectors"][0]["dimension"] == 8
-    assert set(found["profile"]["payload"]["keys"]) == {"text", "year"}
-    assert "payload key 'year'" in vecferry("inventory", source).out
+    assert set(found["profile"]["payload"]["keys"]) == set(found["survey"]["keys"]) == {"text", "year"}
+    assert re.search(r"'year' +60 +100 % +integer +9 ", vecferry("inventory", source).out)
     assert not home.exists()
+
+
+def test_an_inventory_tells_what_each_engine_would_need(vecferry: Vecferry, source: str, tmp_path: Path) -> None:
+    """The files as they are, the rule of thumb, and an estimate for every engine, or for the one that is named."""
+    sizes = vecferry("inventory", source, "--json").document["sizes"]
+    files = [tmp_path / "old" / name for name in ("docs.npy", "docs.jsonl")]
+    assert sizes["stored"]["disk_bytes"] == sum(file.stat().st_size for file in files)
+    assert sizes["guide_ram_bytes"] == 60 * 8 * 4 * 1.5
+    assert [one["engine"] for one in sizes["estimates"]] == ["qdrant", "chroma", "milvus", "faiss", "faiss"]
+    target = f"faiss://{tmp_path}/new.index?index=hnsw&m=8"
+    named = vecferry("inventory", source, "--target", target, "--json").document["sizes"]["estimates"]
+    assert [(one["engine"], one["index"]) for one in named] == [("faiss", "HNSW, m = 8")]
+
+
+def test_an_inventory_tells_what_does_not_fit_a_target_and_makes_nothing(
+    vecferry: Vecferry, source: str, edge: str, tmp_path: Path
+) -> None:
+    """Exit 0, as the asked-for state was reached; the decision that a plan would refuse stands in the table."""
+    text = vecferry("inventory", source, "--target", edge)
+    assert text.code == 0
+    assert re.search(r"metric of the vector +refused", text.out)
+    fit = vecferry("inventory", source, "--target", edge, "--json").document["fit"]
+    assert [decision["feature"] for decision in fit["misfits"]] == ["metric of the vector"]
+    assert not fit["exists"]
+    assert len(fit["decisions"]) > 3
+    fit = vecferry("inventory", source, "--target", edge, "--metric", "cosine", "--json").document["fit"]
+    assert fit["misfits"] == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_inventory_of_a_part_is_told_as_such_and_sized_for_all(vecferry: Vecferry, source: str) -> None:
+    """With --limit the counts are of what was read, and the room is for every record."""
+    found = vecferry("inventory", source, "--limit", "10", "--json").document
+    assert (found["records"], found["complete"], found["survey"]["rows"]) == (60, False, 10)
+    assert found["sizes"]["guide_ram_bytes"] == 60 * 8 * 4 * 1.5
+    assert "10 read of 60" in vecferry("inventory", source, "--limit", "10").out
+
+
+def test_an_inventory_can_leave_the_vectors_alone(vecferry: Vecferry, source: str) -> None:
+    """With --no-vectors nothing is told of them, and their room comes from the schema."""
+    found = vecferry("inventory", source, "--no-vectors", "--json").document
+    assert found["survey"]["vectors"] == {}
+    assert found["sizes"]["guide_ram_bytes"] == 60 * 8 * 4 * 1.5
+    assert "of length 1" not in vecferry("inventory", source, "--no-vectors").out
 
 
 def test_a_plan_moves_nothing(vecferry: Vecferry, source: str, edge: str, home: Path, tmp_path: Path) -> None:
