@@ -253,9 +253,9 @@ def beside(request: Request, targets: Collection[str]) -> tuple[str, ...]:
 
 def _listed_by(config: MigrationConfig, targets: Collection[str]) -> set[str]:
     """All collections of the stores that these are in."""
-    secrets = config.target.address().secrets
     stores = {str(above(address.parse(url))) for url in targets}
-    listings = [_listing(config, address.parse(store, secrets)) for store in sorted(stores)]
+    places = [config.target.model_copy(update={"url": store}) for store in sorted(stores)]
+    listings = [_listing(config, place.address()) for place in places]
     return {str(one.address) for listing in listings for one in listing.collections}
 
 
