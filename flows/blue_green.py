@@ -34,6 +34,7 @@ def blue_green(
     max_rows_per_s: float | None = None,
     source_key_env: str | None = None,
     target_key_env: str | None = None,
+    trust_local_files: bool = False,
     migration_id: str | None = None,
 ) -> dict[str, Any]:
     """Move a collection: inventory, plan, backup, copy through Parquet, validate every record, approve, switch, check.
@@ -57,6 +58,7 @@ def blue_green(
         max_rows_per_s: Brake that spares a production source, in records a second.
         source_key_env: Name of the worker's environment variable that holds the source's API key.
         target_key_env: Name of the worker's environment variable that holds the target's API key.
+        trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         migration_id: Resume this migration; all other fields are then ignored, its plan holds.
     """
     ledger = RunLedger.open()
@@ -65,6 +67,7 @@ def blue_green(
     given = {
         "source": store(source, source_key_env),
         "target": store(target, target_key_env),
+        "trust_local_files": trust_local_files,
         "archive": archive,
         "route": route,
         "metric": metric,

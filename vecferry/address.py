@@ -20,6 +20,7 @@ class Address:
     """A parsed URL. `path` is percent-decoded; `options` are the query's; `secrets` never appear in `str()`.
 
     `scheme:relative/path` is allowed for stores of files; it is kept absolute.
+    `trusted`: files that could run a program when they are opened may be opened. Never part of a URL.
     """
 
     scheme: str
@@ -29,6 +30,7 @@ class Address:
     raw_path: str = ""
     options: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    trusted: bool = False
 
     def __str__(self) -> str:
         authority = f"//{self.host}" + (f":{self.port}" if self.port else "") if self.host else ""
@@ -126,4 +128,4 @@ def above(collection: Address) -> Address:
 def below(store: Address, collection: str, **options: str) -> Address:
     """A collection's address below its store's, with the secrets and options of the store, and these `options`."""
     named = parse(join_collection(str(store), collection), store.secrets)
-    return replace(named, options={**named.options, **options})
+    return replace(named, options={**named.options, **options}, trusted=store.trusted)

@@ -62,6 +62,13 @@ STORES: dict[str, StoreEntry] = {
             "qdrant",
         ),
         StoreEntry(
+            "qdrant+path",
+            "vecferry.stores.qdrant.local",
+            ("qdrant+path:///DIR/COLLECTION",),
+            "a folder of qdrant-client's local mode, as a source that must be trusted",
+            kind="qdrant",
+        ),
+        StoreEntry(
             "qdrant",
             "vecferry.stores.qdrant.server",
             ("qdrant://HOST:6334/COLLECTION", "qdrant://HOST:6333/COLLECTION?wire=rest"),

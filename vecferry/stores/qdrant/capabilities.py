@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType, VectorSupport
-from vecferry.model import DType, Metric, VectorKind
+from vecferry.model import DType, IdKind, Metric, VectorKind
 from vecferry.stores.qdrant.payloads import MAX_DEPTH
 from vecferry.stores.qdrant.schema import DISTANCES, ID_KINDS
 from vecferry.stores.qdrant.settings import EDGE_OPTIMIZERS, ENGINE
 
-__all__ = ["edge", "server"]
+__all__ = ["edge", "local", "server"]
 
 _LARGEST_DIMENSION = 65_536
 _VECTORS = VectorSupport(
@@ -78,6 +79,22 @@ def edge() -> Capabilities:
             "records and schema stay as they are"
         ),
         carries=_carries(_CARRIED_BY_EDGE),
+    )
+
+
+def local() -> Capabilities:
+    """A folder of qdrant-client's local mode, which checks little: any integer and text may be an id. Only read."""
+    return Capabilities(
+        store="qdrant+path",
+        engine="the local mode of qdrant-client",
+        id_kinds=frozenset(IdKind),
+        vectors=replace(
+            _VECTORS, dtypes=frozenset({DType.FLOAT32, DType.FLOAT64}), nonfinite=True, normalises=frozenset()
+        ),
+        payload=PayloadSupport(),
+        parallel_reads=2,
+        cheap_vectors=True,
+        takes_writes=False,
     )
 
 

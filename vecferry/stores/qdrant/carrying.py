@@ -22,7 +22,7 @@ __all__ = ["alias_target", "create", "create_indexes", "obstacles", "pending", "
 
 _QUANTIZATION: TypeAdapter[Any] = TypeAdapter(models.QuantizationConfig)
 _INDEX: TypeAdapter[Any] = TypeAdapter(models.PayloadFieldSchema)
-_MADE_WITH = {
+_MADE_WITH: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "hnsw_config": ("hnsw_config", models.HnswConfigDiff.model_validate),
     "optimizer_config": ("optimizers_config", models.OptimizersConfigDiff.model_validate),
     "wal_config": ("wal_config", models.WalConfigDiff.model_validate),
