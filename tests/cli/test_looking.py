@@ -63,6 +63,16 @@ def test_an_inventory_tells_what_does_not_fit_a_target_and_makes_nothing(
     assert not (tmp_path / "new").exists()
 
 
+def test_an_inventory_holds_a_target_to_a_rule_set(vecferry: Vecferry, source: str, tmp_path: Path) -> None:
+    """A profile narrows what fits; without a target it has nothing to narrow."""
+    target = ("--target", f"chroma+path://{tmp_path}/new/docs", "--metric", "cosine")
+    fits = vecferry("inventory", source, *target, "--json").document["fit"]["misfits"]
+    narrow = vecferry("inventory", source, *target, "--profile", "chroma-cloud", "--json")
+    assert (fits, narrow.code) == ([], 0)
+    alone = vecferry("inventory", source, "--profile", "chroma-cloud")
+    assert (alone.code, "--target" in alone.err) == (2, True)
+
+
 def test_an_inventory_of_a_part_is_told_as_such_and_sized_for_all(vecferry: Vecferry, source: str) -> None:
     """With --limit the counts are of what was read, and the room is for every record."""
     found = vecferry("inventory", source, "--limit", "10", "--json").document

@@ -69,12 +69,13 @@ def inspect(config: MigrationConfig, target: StoreConfig | None = None, *, vecto
     if target is not None:
         # Before the long read: a wrong URL, or a server that is away, is told at once.
         registry.open_target(target.address()).close()
-    with in_original_terms(registry.open_source(place)) as source:
+    with registry.open_source(place) as stored, in_original_terms(stored) as source:
         begin = partial(progress.begin, NAME, "inventory")
         found = take_survey(source, config, begin, counted("inventory", config), vectors=vectors)
         fit = None if target is None else _fit(found.inventory, source, target, config)
-        stored = stored_size(place, source)
-    return Inspection(found, _sizes(found, stored, place, None if target is None else target.address()), fit)
+        # Last: an embedded engine is closed for it, so that its files are whole.
+        disk = stored_size(stored)
+    return Inspection(found, _sizes(found, disk, place, None if target is None else target.address()), fit)
 
 
 def _fit(found: Inventory, source: Source, target: StoreConfig, config: MigrationConfig) -> Fit:

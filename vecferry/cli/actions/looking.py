@@ -11,7 +11,7 @@ from vecferry.cli.actions import many_looks, request, store_table
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.config import MigrationConfig
-from vecferry.errors import TargetNotEmpty, VecferryError
+from vecferry.errors import BadOption, TargetNotEmpty, VecferryError
 from vecferry.model import Verdict
 from vecferry.operations import look, surveys
 from vecferry.operations.survey_sheets import inspection_sheets
@@ -41,6 +41,8 @@ def stores(*, markdown: bool) -> Result:
 def inventory(screen: Screen, options: Options) -> Result:
     """What a collection is, how much room it takes, and what of it will not fit a target."""
     given = {name: value for name, value in options.items() if name != "no_vectors"}
+    if "profile" in given and "target" not in given:
+        raise BadOption("--profile is a rule set for a target, and none is named", advice="add --target URL")
     # Nothing is moved, but the options of a migration say how a collection is read.
     given = {"target": _NOWHERE, **given}
     inspect = partial(_inspect, screen, fits="target" in options, vectors="no_vectors" not in options)
