@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,22 @@ from vecferry.stores.chroma.capabilities import MAX_BATCH_ROWS
 from vecferry.stores.chroma.checks import check_batch, check_name, check_schema, known_ids, possible_name
 from vecferry.stores.chroma.connection import Connection, Model
 from vecferry.stores.chroma.failures import LostVector
+from vecferry.stores.chroma.in_flight import in_order
 from vecferry.stores.chroma.slicing import IdList
 
 __all__ = ["ClientCollection"]
 
 _PAGE_ROWS = 1000
+_PAGE_BYTES, _NUMBER_BYTES = 8 << 20, 12
 
 
 class ClientCollection(Target):
-    """One collection. Where it is, and how a client is opened there, is told by `_connect` and `_is_there`."""
+    """One collection. Where it is, and how a client is opened there, is told by `_connect` and `_is_there`.
+
+    `_pages_in_flight`: pages that are asked for while the caller works on one.
+    """
+
+    _pages_in_flight = 0
 
     def __init__(self, url: str, name: str) -> None:
         self.url = url
@@ -71,11 +79,11 @@ class ClientCollection(Target):
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
         wanted = self._ids().within(part.bounds, self.url)
-        rows = min(batch_rows, _PAGE_ROWS)
-        for start in range(0, len(wanted), rows):
-            page = self._fetch(wanted.slice(start, rows).to_pylist(), columns)
-            if page.num_rows:
-                yield page
+        rows = min(batch_rows, self._page_rows(columns))
+        pages = (wanted.slice(start, rows) for start in range(0, len(wanted), rows))
+        read = in_order(lambda ids: self._fetch(ids.to_pylist(), columns), pages, self._pages_in_flight)
+        with contextlib.closing(read):
+            yield from (page for page in read if page.num_rows)
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         return self._fetch(known_ids(ids), columns)
@@ -170,10 +178,16 @@ class ClientCollection(Target):
                 self._listed = IdList(self._connection().all_ids(model))
             return self._listed
 
+    def _page_rows(self, parts: frozenset[Part]) -> int:
+        """Rows of one answer: a number of decimal text takes about 12 bytes."""
+        dimension = (self._model().dimension or 1) if Part.VECTORS in parts else 1
+        by_size = max(1, _PAGE_BYTES // (_NUMBER_BYTES * dimension))
+        return min(_PAGE_ROWS, by_size, self._connection().page_rows())
+
     def _fetch(self, ids: Sequence[str], parts: frozenset[Part]) -> pa.RecordBatch:
         model = self._model()
         field, connection = self._field(model), self._connection()
-        rows = min(_PAGE_ROWS, connection.page_rows())
+        rows = self._page_rows(parts)
         pages = [
             page
             for start in range(0, len(ids), rows)

@@ -56,8 +56,8 @@ def answer_batch(
 
 
 def _matrix(answer: Mapping[str, Any], field: VectorField, url: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The vectors `(n, dim) float32`, which the client has as lists of doubles. A null among them becomes NaN."""
-    values = np.array(answer["embeddings"], dtype=np.float32)
+    """The vectors `(n, dim) float32`, which the client gives as lists of doubles. A null among them becomes NaN."""
+    values = np.asarray(answer["embeddings"], dtype=np.float32)
     if values.shape != (len(answer["ids"]), field.dimension):
         raise BadRecord(f"{url} gives vectors of shape {values.shape[1:]}, its dimension is {field.dimension}")
     return values

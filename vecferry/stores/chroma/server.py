@@ -1,13 +1,15 @@
 """`chroma://HOST:PORT/COLLECTION` and, behind TLS, `chromas://`: a Chroma server or Chroma Cloud.
 
 Options: `tenant`, `database`, `timeout_s` (for each call; the client itself waits for ever), `auth` (how a token
-travels: `x-chroma-token`, the default, or `bearer`). Secrets: `token` or `api_key`, or `basic` (`user:password`).
+travels: `x-chroma-token`, the default, or `bearer`), `ca` (a file of certificates that are trusted instead of the
+system's, behind TLS). Secrets: `token` or `api_key`, or `basic` (`user:password`).
 """
 
 from __future__ import annotations
 
 import base64
 import math
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.contract import Reader
 from vecferry.errors import BadOption
 from vecferry.stores.chroma import capabilities
+from vecferry.stores.chroma.answers import AnswerReader
 from vecferry.stores.chroma.checks import check_name
 from vecferry.stores.chroma.collection import ClientCollection
 from vecferry.stores.chroma.connection import Connection
@@ -49,9 +52,11 @@ def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollect
 class ServerCollection(ClientCollection):
     """A collection of a server. `Reader.FAST` and `PUBLIC` differ in how answers become arrays."""
 
+    _pages_in_flight = 2
+
     def __init__(self, address: Address, reader: Reader) -> None:
         super().__init__(str(address), address.collection())
-        address.only_options("tenant", "database", "timeout_s", "auth")
+        address.only_options("tenant", "database", "timeout_s", "auth", "ca")
         if not address.host or address.raw_path.strip("/").count("/"):
             form = f"{address.scheme}://HOST:PORT/COLLECTION"
             raise BadOption(f"{address} is not of the form {form}", advice="tenant and database are options: ?tenant=")
@@ -59,6 +64,7 @@ class ServerCollection(ClientCollection):
         self._public = reader is Reader.PUBLIC
         _settings(address, _headers(address))  # so that a wrong option is told on opening
         _timeout_s(address)
+        _trust(address)
 
     def capabilities(self) -> Capabilities:
         connection = self._connection()
@@ -73,23 +79,48 @@ class ServerCollection(ClientCollection):
 
 def connect(address: Address, *, public: bool = False) -> Connection:
     """Open a client in the tenant and database of an address. Raises BadOption for options that contradict."""
-    url, timeout_s = str(address), _timeout_s(address)
+    url, tenant = str(address), address.options.get("tenant", DEFAULT_TENANT)
+    database = address.options.get("database", DEFAULT_DATABASE)
     with translated(url):
         system = System(_settings(address, _headers(address)))
         api: Any = system.instance(ServerAPI)
-        session: httpx.Client = api._session
-        session.timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
-        session.event_hooks = {"response": [response_check(url)]}
+        api._session.close()
+        api._session = session = _session(address, api._session.headers)
         system.start()
     return Connection(
         api,
         url,
-        address.options.get("tenant", DEFAULT_TENANT),
-        address.options.get("database", DEFAULT_DATABASE),
+        tenant,
+        database,
         release=lambda: _stop(system, session),
         public=public,
+        reader=None if public else AnswerReader(session, api.get_api_url(), url, tenant, database),
         quota_rows=_CLOUD_ROWS if address.host.endswith(_CLOUD) else None,
     )
+
+
+def _session(address: Address, headers: Mapping[str, str]) -> httpx.Client:
+    """What carries the requests: with a deadline, which the client's own has not, and vecferry's errors."""
+    timeout_s = _timeout_s(address)
+    return httpx.Client(
+        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
+        headers=headers,
+        verify=_trust(address),
+        event_hooks={"response": [response_check(str(address))]},
+    )
+
+
+def _trust(address: Address) -> ssl.SSLContext | bool:
+    """Whose certificates are believed. Raises BadOption for a file that holds none."""
+    file = address.options.get("ca")
+    if file is None:
+        return address.scheme == "chromas"
+    if address.scheme != "chromas":
+        raise BadOption(f"ca= is for TLS, which {address.scheme}:// has not", advice="write chromas://")
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise BadOption(f"ca={file} is no file of certificates: {error}", advice="a PEM file") from error
 
 
 def _stop(system: System, session: httpx.Client) -> None:
