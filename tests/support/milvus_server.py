@@ -1,4 +1,4 @@
-"""A real milvus-lite server for tests: `milvus-lite server` on a free loopback port, ended with the context."""
+"""Servers for tests: `milvus-lite server` on a free loopback port, and the real Milvus that the environment names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import grpc
 from pymilvus import MilvusClient
 
 from tests.support.ports import free_port
+from vecferry.address import Address, parse
 
-__all__ = ["MilvusServer", "client_of"]
+__all__ = ["MilvusServer", "RealServer", "client_of", "named_server"]
 
 _READY_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
@@ -99,6 +102,33 @@ class MilvusServer:
         self.stop()
 
 
-def client_of(port: int, database: str = "", host: str = "127.0.0.1") -> MilvusClient:
+def client_of(port: int, database: str = "", host: str = "127.0.0.1", token: str = "") -> MilvusClient:
     """Milvus's own client of a server."""
-    return MilvusClient(uri=f"http://{host}:{port}", db_name=database, dedicated=True)
+    return MilvusClient(uri=f"http://{host}:{port}", db_name=database, token=token, dedicated=True)
+
+
+@dataclass(frozen=True)
+class RealServer:
+    """A server that runs already."""
+
+    host: str
+    port: int
+    token: str = ""
+
+    def address(self, name: str, options: str = "") -> Address:
+        """A collection of it."""
+        secrets = {"token": self.token} if self.token else None
+        return parse(f"milvus://{self.host}:{self.port}/{quote(name, safe='')}{options}", secrets)
+
+    def client(self, database: str = "") -> MilvusClient:
+        """Milvus's own client of it, in a connection of its own; close it after use."""
+        return client_of(self.port, database, self.host, self.token)
+
+
+def named_server() -> RealServer | None:
+    """The server of `VECFERRY_TEST_MILVUS_URL`, with the token of `VECFERRY_TEST_MILVUS_TOKEN`."""
+    url = os.environ.get("VECFERRY_TEST_MILVUS_URL")
+    if not url:
+        return None
+    found = parse(url)
+    return RealServer(found.host, found.port or 19530, os.environ.get("VECFERRY_TEST_MILVUS_TOKEN", ""))

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.milvus_server import client_of
+from tests.support.milvus_server import RealServer, client_of
 from vecferry.address import Address, parse
 from vecferry.errors import BadOption
 from vecferry.stores.milvus.checks import possible_name
@@ -60,11 +60,11 @@ class TestServer(MilvusConformance):
     """A milvus-lite server on loopback, or the server that `VECFERRY_TEST_MILVUS_URL` names."""
 
     @pytest.fixture
-    def place(self, server_url: str) -> Iterator[Place]:
+    def place(self, server: RealServer) -> Iterator[Place]:
         suffix, used = uuid4().hex, []
 
         def address(name: str) -> Address:
-            used.append(parse(f"{server_url}/{quote(f'{name}_{suffix}', safe='')}"))
+            used.append(server.address(f"{name}_{suffix}"))
             return used[-1]
 
         yield address
@@ -73,5 +73,6 @@ class TestServer(MilvusConformance):
                 target.drop()
 
     def raw_rows(self, address: Address) -> dict[str, RawRow]:
-        with contextlib.closing(client_of(address.port or 19530, host=address.host)) as client:
+        token = address.secrets.get("token", "")
+        with contextlib.closing(client_of(address.port or 19530, host=address.host, token=token)) as client:
             return raw.raw_rows(client, address.collection())

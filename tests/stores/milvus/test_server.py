@@ -393,7 +393,7 @@ def test_urls_and_options_are_checked() -> None:
 
 def test_ports_and_tls_follow_from_the_scheme() -> None:
     """milvus is plain, milvuss and zilliz are TLS; Zilliz Cloud listens on 443."""
-    found = [milvus_server._endpoint(address.parse(f"{scheme}://h/c")) for scheme in ("milvus", "milvuss", "zilliz")]
+    found = [milvus_server.endpoint(address.parse(f"{scheme}://h/c")) for scheme in ("milvus", "milvuss", "zilliz")]
     assert [(one.place, one.tls) for one in found] == [("h:19530", False), ("h:19530", True), ("h:443", True)]
 
 

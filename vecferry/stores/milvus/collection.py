@@ -6,18 +6,19 @@ import itertools
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from pymilvus.grpc_gen import milvus_pb2
 
 from vecferry import batch as batches
-from vecferry.contract import Target
+from vecferry.address import Address
+from vecferry.contract import Reader, Target
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorKind
-from vecferry.stores.milvus import columns, loading, schema, slicing
+from vecferry.stores.milvus import loading, partitions, schema, slicing
 from vecferry.stores.milvus.checks import (
-    Checked,
     Limits,
     check_batch,
     check_name,
@@ -26,10 +27,11 @@ from vecferry.stores.milvus.checks import (
     possible_name,
 )
 from vecferry.stores.milvus.connection import Connection
-from vecferry.stores.milvus.failures import NotLoaded, TooLarge
+from vecferry.stores.milvus.failures import NotLoaded, TooLarge, status_failure
 from vecferry.stores.milvus.filters import KeyFilter
 from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
+from vecferry.stores.milvus.probing import wire_is_exact
 from vecferry.stores.milvus.public_rows import PublicRows
 from vecferry.stores.milvus.records import WireRows, counted
 
@@ -43,8 +45,10 @@ _Answer = TypeVar("_Answer")
 
 class _Rows(Protocol):
     def ask(
-        self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None
+        self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None, partition: str = ""
     ) -> pa.RecordBatch: ...
+
+    def put(self, batch: pa.RecordBatch, layout: Layout) -> None: ...
 
 
 class MilvusCollection(Target):
@@ -52,12 +56,14 @@ class MilvusCollection(Target):
 
     limits = Limits()
 
-    def __init__(self, url: str, name: str, wish: loading.IndexWish, *, public: bool, loads: bool) -> None:
-        self.url = url
-        self._name = name
+    def __init__(self, address: Address, wish: loading.IndexWish, reader: Reader, *, loads: bool) -> None:
+        """`loads`: a collection that is not loaded is loaded. The option `partition_field` is read here."""
+        self.url = str(address)
+        self._name = address.collection()
         self._wish = wish
-        self._public = public
+        self._public = reader is Reader.PUBLIC or not wire_is_exact()
         self._loads = loads
+        self._partition_field = address.options.get("partition_field", "")
         self._lock = threading.RLock()
         self._opened: Connection | None = None
         self._known: Layout | None = None
@@ -82,7 +88,10 @@ class MilvusCollection(Target):
         return True
 
     def describe(self) -> CollectionSchema:
-        return schema.collection_schema(self._look(), self._name)
+        found = self._look()
+        rows = self._partition_rows(found)
+        found = replace(found, partition_rows=rows, partition_field=self._partition_field)
+        return schema.collection_schema(found, self._name)
 
     def count(self) -> int:
         self._layout()
@@ -100,15 +109,17 @@ class MilvusCollection(Target):
     ) -> Iterator[pa.RecordBatch]:
         layout = self._layout()
         wanted = slicing.range_of(part.bounds, layout.key.kind, self.url)
-        for page in self._windows(wanted, columns, layout):
-            for start in range(0, page.num_rows, batch_rows):
-                yield page.slice(start, batch_rows)
+        for partition in self._partitions(columns):
+            for page in self._windows(wanted, columns, layout, partition):
+                for start in range(0, page.num_rows, batch_rows):
+                    yield page.slice(start, batch_rows)
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         layout = self._layout()
         wanted = known_ids(ids, layout.key.kind)
         found = [
-            self._fetch(wanted[start : start + _FETCH_IDS], layout, columns)
+            self._fetch(wanted[start : start + _FETCH_IDS], layout, columns, partition)
+            for partition in self._partitions(columns)
             for start in range(0, len(wanted), _FETCH_IDS)
         ]
         return pa.concat_batches(found) if found else batches.empty(layout.fields, columns)
@@ -122,11 +133,28 @@ class MilvusCollection(Target):
     def _count(self, expression: str) -> int:
         return self._reading(lambda: counted(self._connection(), self._name, expression))
 
+    def _partitions(self, parts: frozenset[Part]) -> list[str]:
+        """Which are read one by one: each where payloads tell it, otherwise all at once, which is `""`."""
+        if not self._partition_field or Part.PAYLOAD not in parts:
+            return [""]
+        return partitions.names_of(self._connection(), self._name)
+
+    def _partition_rows(self, found: schema.Found) -> dict[str, int]:
+        """The records of each partition; none of one alone, of those that Milvus made, and where nothing is loaded."""
+        connection, name = self._connection(), self._name
+        if len(found.partitions) < 2 or found.partition_key or not loading.is_loaded(connection, name):
+            return {}
+        if connection.is_lite:
+            return {one: partitions.stored_rows(connection, name, one) for one in found.partitions}
+        return {one: counted(connection, name, partition=one) for one in found.partitions}
+
     def _all_keys(self) -> Iterator[pa.StringArray]:
         """Every key, in order."""
         return map(batches.id_texts, self._windows(slicing.Range(None, None), IDS_ONLY, self._layout()))
 
-    def _windows(self, wanted: slicing.Range, parts: frozenset[Part], layout: Layout) -> Iterator[pa.RecordBatch]:
+    def _windows(
+        self, wanted: slicing.Range, parts: frozenset[Part], layout: Layout, partition: str = ""
+    ) -> Iterator[pa.RecordBatch]:
         """The records of a range in the order of their keys; halved where an answer would be too large.
 
         A short answer is not the end: servers stop where one of their segments has no more.
@@ -135,7 +163,7 @@ class MilvusCollection(Target):
         expression = keys.within(wanted.start, wanted.stop)
         while expression:
             try:
-                page = self._ask(expression, layout, parts, rows)
+                page = self._ask(expression, layout, parts, rows, partition)
             except TooLarge:
                 if rows == 1:
                     raise
@@ -146,20 +174,25 @@ class MilvusCollection(Target):
             yield page
             expression = keys.after(_last_key(page, self.url), wanted.stop)
 
-    def _fetch(self, ids: list[str], layout: Layout, parts: frozenset[Part]) -> pa.RecordBatch:
+    def _fetch(self, ids: list[str], layout: Layout, parts: frozenset[Part], partition: str) -> pa.RecordBatch:
         """The present ones of these records; halved where an answer would be too large."""
         try:
-            return self._ask(KeyFilter(layout.key).among(ids), layout, parts, None)
+            return self._ask(KeyFilter(layout.key).among(ids), layout, parts, None, partition)
         except TooLarge:
             if len(ids) == 1:
                 raise
             half = len(ids) // 2
-            return pa.concat_batches([self._fetch(some, layout, parts) for some in (ids[:half], ids[half:])])
+            halves = (ids[:half], ids[half:])
+            return pa.concat_batches([self._fetch(some, layout, parts, partition) for some in halves])
 
-    def _ask(self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None) -> pa.RecordBatch:
-        connection = self._connection()
-        rows: _Rows = PublicRows(connection, self._name) if self._public else WireRows(connection, self._name)
-        return self._reading(lambda: rows.ask(expression, layout, parts, limit))
+    def _ask(
+        self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None, partition: str
+    ) -> pa.RecordBatch:
+        page = self._reading(lambda: self._rows().ask(expression, layout, parts, limit, partition))
+        return partitions.labelled(page, self._partition_field, partition, self.url) if partition else page
+
+    def _rows(self) -> _Rows:
+        return (PublicRows if self._public else WireRows)(self._connection(), self._name)
 
     def _reading(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask, and once more after loading, where a server was started again or somebody released the collection."""
@@ -195,11 +228,11 @@ class MilvusCollection(Target):
         layout = self._layout()
         if not batch.num_rows:
             return
-        checked = check_batch(batch, layout, self.limits, self.url)
-        connection = self._connection()
+        if self._partition_field:
+            raise StoreRefused(f"{self.url} is read with its partitions as payload keys; it is not written so")
+        checked, into = check_batch(batch, layout, self.limits, self.url), self._rows()
         for start, rows in checked.cuts():
-            method, request = _mutation(self._name, checked, layout, start, rows, lite=connection.is_lite)
-            connection.call(method, request)
+            into.put(checked.batch.slice(start, rows), layout)
 
     def delete(self, ids: pa.RecordBatch) -> None:
         layout = self._layout()
@@ -212,6 +245,7 @@ class MilvusCollection(Target):
     def drop(self) -> None:
         self._known = None
         if self.exists():
+            self._refuse_aliased()
             self._connection().call("DropCollection", milvus_pb2.DropCollectionRequest(collection_name=self._name))
 
     def begin_load(self) -> None:
@@ -229,6 +263,22 @@ class MilvusCollection(Target):
         loading.load(connection, self._name, timeout_s)
 
     # Milvus
+
+    def _refuse_aliased(self) -> None:
+        """Milvus before 2.4 drops a collection with its aliases, and whoever asks for one of those finds nothing."""
+        answer = self._described(self._connection())
+        if answer.schema.name != self._name:
+            raise StoreRefused(f"{self.url} is an alias of the collection {answer.schema.name!r}: nothing was dropped")
+        aliases = self._aliases(answer)
+        if aliases:
+            raise StoreRefused(
+                f"{self.url} serves the alias {aliases[0]!r}, which would go with it: nothing was dropped",
+                advice="point that alias at another collection first",
+            )
+
+    def _aliases(self, answer: Any) -> list[str]:
+        listed = self._connection().ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=self._name))
+        return sorted({*listed.aliases, *answer.aliases})
 
     def _connection(self) -> Connection:
         with self._lock:
@@ -251,8 +301,8 @@ class MilvusCollection(Target):
             return
         if not self._loads:
             raise NotLoaded(
-                f"{self.url} is not loaded, so that nothing of it can be read",
-                advice="load it, or add ?load=true to have it loaded (it takes memory there, and stays loaded)",
+                f"{self.url} is not loaded, or not every partition of it: not all of its records can be read",
+                advice="load it whole, or add ?load=true to have it loaded (it takes memory there, and stays loaded)",
             )
         loading.load(connection, self._name, self._wish.timeout_s)
 
@@ -262,11 +312,8 @@ class MilvusCollection(Target):
             raise NotFound(f"{self.url} does not exist", advice="check the path")
         connection, name = self._connection(), self._name
         answer = self._found(connection)
-        parted = connection.call("ShowPartitions", milvus_pb2.ShowPartitionsRequest(collection_name=name))
-        listed = connection.ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=name)).aliases
-        aliases = {*listed, *answer.aliases}
-        found = loading.indexes_of(connection, name)
-        seen = schema.described(answer, found, list(parted.partition_names), list(aliases), self.url)
+        found, parted = loading.indexes_of(connection, name), partitions.names_of(connection, name)
+        seen = schema.described(answer, found, parted, self._aliases(answer), self.url, lite=connection.is_lite)
         if connection.is_lite:
             _refuse_nullable_vectors(seen.layout, self.url)
         return seen
@@ -275,9 +322,7 @@ class MilvusCollection(Target):
         try:
             return self._described(connection)
         except NotFound as error:
-            there = connection.ask("ShowCollections", milvus_pb2.ShowCollectionsRequest()).collection_names
-            advice = f"found there: {', '.join(sorted(there)) or 'no collection'}"
-            raise NotFound(str(error), advice=advice) from error
+            raise NotFound(str(error), advice=f"found there: {_there(connection)}") from error
 
     def _described(self, connection: Connection) -> Any:
         if not connection.is_lite and not possible_name(self._name):
@@ -289,6 +334,15 @@ class MilvusCollection(Target):
         if self._known is None and not self.exists():
             return None
         return self._known or self._look().layout
+
+
+def _there(connection: Connection) -> str:
+    """What could have been meant: the collections of the database, or the databases, for a message."""
+    answer = connection.ask("ShowCollections", milvus_pb2.ShowCollectionsRequest())
+    if status_failure("", answer.status) is None:
+        return ", ".join(sorted(answer.collection_names)) or "no collection"
+    databases = connection.ask("ListDatabases", milvus_pb2.ListDatabasesRequest()).db_names
+    return f"the databases {', '.join(sorted(databases))}" if databases else "no such database"
 
 
 def _refuse_nullable_vectors(layout: Layout, url: str) -> None:
@@ -319,18 +373,3 @@ def _last_key(page: pa.RecordBatch, url: str) -> str:
 
 def _creation(name: str, wanted: CollectionSchema, mark: JsonObject, connection: Connection) -> Any:
     return schema.collection_request(name, wanted, mark, lite=connection.is_lite)
-
-
-def _mutation(name: str, checked: Checked, layout: Layout, start: int, rows: int, *, lite: bool) -> tuple[str, Any]:
-    """The call that replaces some records whole: on a server an upsert. On milvus-lite an upsert keeps old keys of
-    the payload, and an insert replaces."""
-    kind = milvus_pb2.InsertRequest if lite else milvus_pb2.UpsertRequest
-    request, batch = kind(collection_name=name, num_rows=rows), checked.batch.slice(start, rows)
-    columns.add_key(request, layout.key, batches.id_texts(batch))
-    for place in layout.vectors:
-        if place.vector.kind is VectorKind.SPARSE:
-            columns.add_sparse(request, place, batches.sparse_column(batch, place.vector.name))
-        else:
-            columns.add_dense(request, place, batches.dense_column(batch, place.vector.name))
-    columns.add_dynamic(request, batches.payloads(batch))
-    return ("Insert" if lite else "Upsert"), request

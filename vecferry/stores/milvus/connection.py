@@ -128,8 +128,11 @@ class Connection:
 
     @cached_property
     def client(self) -> MilvusClient:
-        """The official client, in a connection of its own."""
-        endpoint = self.endpoint
+        """The official client, in a connection of its own.
+
+        It says the same of a dead server and of a wrong token; the server is asked first, which tells them apart.
+        """
+        endpoint, _ = self.endpoint, self._server
         with self._lock, public_errors(endpoint.url):
             client = MilvusClient(
                 uri=f"{'https' if endpoint.tls else 'http'}://{endpoint.place}",

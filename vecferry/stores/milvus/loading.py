@@ -13,6 +13,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 from vecferry.address import Address
 from vecferry.errors import BadOption, RetryLater, StoreRefused
 from vecferry.model import Metric, VectorField, VectorKind
+from vecferry.stores.milvus import partitions
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import Busy
 from vecferry.stores.milvus.layout import METRICS
@@ -86,9 +87,14 @@ def make_indexes(connection: Connection, name: str, fields: tuple[VectorField, .
 
 
 def is_loaded(connection: Connection, name: str) -> bool:
-    """Whether records can be read."""
-    answer = connection.call("GetLoadState", milvus_pb2.GetLoadStateRequest(collection_name=name))
-    return bool(answer.state == _LOADED)
+    """Whether every record can be read.
+
+    Asked for each partition: a server calls a collection loaded of which one partition is, and counts and gives that
+    partition's records alone.
+    """
+    names = partitions.names_of(connection, name)
+    request = milvus_pb2.GetLoadStateRequest(collection_name=name, partition_names=names)
+    return bool(connection.call("GetLoadState", request).state == _LOADED)
 
 
 def load(connection: Connection, name: str, timeout_s: float) -> None:

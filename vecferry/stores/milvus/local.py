@@ -1,16 +1,19 @@
 """`milvus+path:///DIR/COLLECTION`: a folder of milvus-lite (3.2 or later), whose engine runs in this process.
 
 Options: `database`, `ids` (`string` or `int64`: the kind of ids of a collection that is made; otherwise the one that
-suits them), `index` (`FLAT`, the default: exact; `AUTOINDEX`, `HNSW`), `m`, `ef_construct`, `timeout_s`,
-`ready_timeout_s`. The engine takes one process a folder.
+suits them), `partition_field` (a payload key that tells the partition of each record), `index` (`FLAT`, the default:
+exact; `AUTOINDEX`, `HNSW`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`. The engine takes one process a folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
-from vecferry.contract import Reader
+from vecferry.contract import Reader, SourceFile
 from vecferry.errors import BadOption
+from vecferry.stores.folder_files import files_below
 from vecferry.stores.milvus import capabilities, folder_handles
 from vecferry.stores.milvus.checks import check_name
 from vecferry.stores.milvus.collection import MilvusCollection
@@ -38,13 +41,15 @@ class FolderCollection(MilvusCollection):
     """A collection of a folder. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
 
     def __init__(self, address: Address, reader: Reader) -> None:
-        address.only_options("database", "ids", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s")
+        address.only_options(
+            "database", "ids", "partition_field", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s"
+        )
         if address.host:
             raise BadOption(
                 f"{address} names a host", advice="a folder has three slashes: milvus+path:///DIR/COLLECTION"
             )
         wish = index_wish(address, "FLAT")
-        super().__init__(str(address), address.collection(), wish, public=reader is Reader.PUBLIC, loads=True)
+        super().__init__(address, wish, reader, loads=True)
         self._folder = address.folder()
         self._database = address.options.get("database", "")
         self._key = wished_key(address)
@@ -60,3 +65,8 @@ class FolderCollection(MilvusCollection):
         port = folder_handles.open_folder(self._folder)
         endpoint = Endpoint(self.url, f"127.0.0.1:{port}", database=self._database, timeout_s=self._timeout_s)
         return Connection(endpoint, lambda: folder_handles.close_folder(self._folder))
+
+    def files(self) -> Sequence[SourceFile]:
+        """The whole folder, its other collections with it, but for the engine's lock."""
+        self.close()
+        return files_below(self._folder, self._folder, lambda path: path.name != "LOCK")

@@ -1,8 +1,10 @@
-"""Records by the official client alone: the slow public way, which shows what others see."""
+"""Records by the official client alone: the slow public way, which shows what others see, and serves where the fast
+one does not fit the installed libraries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.batch import Sparse
-from vecferry.model import DType, Part, VectorKind
+from vecferry.model import DType, IdKind, Part, VectorKind
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import public_errors
 from vecferry.stores.milvus.layout import DYNAMIC, Layout, VectorPlace
@@ -27,9 +29,13 @@ class PublicRows:
         self._connection = connection
         self._name = name
 
-    def ask(self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None) -> pa.RecordBatch:
-        """The records of a filter; with a limit the first ones in the order of their keys."""
+    def ask(
+        self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None, partition: str = ""
+    ) -> pa.RecordBatch:
+        """The records of a filter, of one partition or all; with a limit the first ones in the order of their keys."""
         settings: dict[str, Any] = {"limit": limit, **ORDERED} if limit is not None else {}
+        if partition:
+            settings["partition_names"] = [partition]
         endpoint = self._connection.endpoint
         with public_errors(endpoint.url):
             rows = list(
@@ -43,6 +49,37 @@ class PublicRows:
                 )
             )
         return _batch(rows, layout, parts) if rows else batches.empty(layout.fields, parts)
+
+    def put(self, batch: pa.RecordBatch, layout: Layout) -> None:
+        """Replace records whole, as `WireRows.put` does."""
+        endpoint, lite = self._connection.endpoint, self._connection.is_lite
+        with public_errors(endpoint.url):
+            client = self._connection.client
+            call = client.insert if lite else client.upsert
+            call(self._name, _rows(batch, layout), timeout=endpoint.timeout_s)
+
+
+def _rows(batch: pa.RecordBatch, layout: Layout) -> list[dict[str, Any]]:
+    """Records as the client takes them: one object a record, whose other keys go to the dynamic field."""
+    texts = batches.id_texts(batch)
+    ids = (texts.cast(pa.int64()) if layout.key.kind is IdKind.INT64 else texts).to_pylist()
+    rows = [
+        {**canonical.to_json(text), layout.key.name: id_}
+        for text, id_ in zip(batches.payloads(batch), ids, strict=True)
+    ]
+    for place in layout.vectors:
+        for row, value in zip(rows, _values(batch, place), strict=True):
+            row[place.field] = value
+    return rows
+
+
+def _values(batch: pa.RecordBatch, place: VectorPlace) -> Sequence[Any]:
+    if place.vector.kind is VectorKind.DENSE:
+        return list(batches.dense_column(batch, place.vector.name).values)
+    found = batches.sparse_column(batch, place.vector.name)
+    indices, numbers = found.indices.tolist(), found.values.tolist()
+    borders = pairwise(found.offsets.tolist())
+    return [dict(zip(indices[start:end], numbers[start:end], strict=True)) for start, end in borders]
 
 
 def _batch(rows: Sequence[Mapping[str, Any]], layout: Layout, parts: frozenset[Part]) -> pa.RecordBatch:

@@ -10,7 +10,8 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from vecferry import batch as batches
 from vecferry.errors import BadRecord
-from vecferry.model import Part
+from vecferry.model import Part, VectorKind
+from vecferry.stores.milvus import columns
 from vecferry.stores.milvus.columns import read_key, read_scalar, read_vector
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.layout import DYNAMIC, Layout
@@ -53,9 +54,10 @@ def make_batch(
     )
 
 
-def _query(name: str, expression: str, fields: list[str], settings: Mapping[str, str]) -> Any:
+def _query(name: str, expression: str, fields: list[str], settings: Mapping[str, str], partition: str = "") -> Any:
     return milvus_pb2.QueryRequest(
         collection_name=name,
+        partition_names=[partition] if partition else [],
         expr=expression,
         output_fields=fields,
         query_params=pairs(settings),
@@ -64,9 +66,9 @@ def _query(name: str, expression: str, fields: list[str], settings: Mapping[str,
     )
 
 
-def counted(connection: Connection, name: str, expression: str = "") -> int:
+def counted(connection: Connection, name: str, expression: str = "", partition: str = "") -> int:
     """The number of records, deletions and all writes before this call seen (`row_count` knows no deletions)."""
-    answer = connection.call("Query", _query(name, expression, [_COUNT], {}))
+    answer = connection.call("Query", _query(name, expression, [_COUNT], {}, partition))
     return int(answer.fields_data[0].scalars.long_data.data[0])
 
 
@@ -77,14 +79,34 @@ class WireRows:
         self._connection = connection
         self._name = name
 
-    def ask(self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None) -> pa.RecordBatch:
-        """The records of a filter; with a limit the first ones in the order of their keys."""
+    def ask(
+        self, expression: str, layout: Layout, parts: frozenset[Part], limit: int | None = None, partition: str = ""
+    ) -> pa.RecordBatch:
+        """The records of a filter, of one partition or all; with a limit the first ones in the order of their keys."""
         settings = {"limit": str(limit), **ORDERED} if limit is not None else {}
-        answer = self._connection.call("Query", _query(self._name, expression, wanted_fields(layout, parts), settings))
+        request = _query(self._name, expression, wanted_fields(layout, parts), settings, partition)
+        answer = self._connection.call("Query", request)
         fields = {DYNAMIC if field.is_dynamic else field.field_name: field for field in answer.fields_data}
         if layout.key.name not in fields:
             return batches.empty(layout.fields, parts)
         return _batch(fields, layout, parts, self._connection.endpoint.url)
+
+    def put(self, batch: pa.RecordBatch, layout: Layout) -> None:
+        """Replace records whole: on a server by an upsert.
+
+        On milvus-lite an upsert keeps old keys of the payload, and an insert replaces.
+        """
+        lite = self._connection.is_lite
+        kind = milvus_pb2.InsertRequest if lite else milvus_pb2.UpsertRequest
+        request = kind(collection_name=self._name, num_rows=batch.num_rows)
+        columns.add_key(request, layout.key, batches.id_texts(batch))
+        for place in layout.vectors:
+            if place.vector.kind is VectorKind.SPARSE:
+                columns.add_sparse(request, place, batches.sparse_column(batch, place.vector.name))
+            else:
+                columns.add_dense(request, place, batches.dense_column(batch, place.vector.name))
+        columns.add_dynamic(request, batches.payloads(batch))
+        self._connection.call("Insert" if lite else "Upsert", request)
 
 
 def _batch(fields: Mapping[str, Any], layout: Layout, parts: frozenset[Part], url: str) -> pa.RecordBatch:

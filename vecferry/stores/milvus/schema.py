@@ -41,6 +41,13 @@ class Found:
     url: str = ""
     ours: Mapping[str, Any] = field(default_factory=dict)
     lite: bool = False
+    partition_rows: Mapping[str, int] = field(default_factory=dict)
+    partition_field: str = ""
+
+    @property
+    def partition_key(self) -> str:
+        """The field whose values choose the partition, if there is one: Milvus made the partitions then."""
+        return next((one.name for one in self.answer.schema.fields if one.is_partition_key), "")
 
     @property
     def layout(self) -> Layout:
@@ -80,11 +87,13 @@ def collection_schema(found: Found, name: str) -> CollectionSchema:
         id_kinds=frozenset({layout.key.kind}),
         features=tuple(_features(found, layout)),
         mark=mark if isinstance(mark, dict) else None,
-        notes=tuple(_notes(layout)),
+        notes=tuple(_notes(found, layout)),
     )
 
 
-def _notes(layout: Layout) -> Iterator[str]:
+def _notes(found: Found, layout: Layout) -> Iterator[str]:
+    if found.partition_field:
+        yield f"the partition of each record is read as the key {found.partition_field!r} of its payload"
     for place in layout.vectors:
         if place.data_type == _type("BFloat16Vector"):
             yield f"vector {place.vector.name!r} is stored as bfloat16 and read as float32, which holds each of them"
@@ -103,7 +112,7 @@ def _features(found: Found, layout: Layout) -> Iterator[Feature]:
     for function in schema.functions:
         made = ", ".join(function.output_field_names)
         yield Feature(f"function {function.name!r}", f"makes {made} of {', '.join(function.input_field_names)}")
-    yield from (Feature("partition", name) for name in found.partitions if name != _DEFAULT_PARTITION)
+    yield from _partition_features(found)
     yield from (Feature("alias", name) for name in sorted(found.aliases))
     if schema.description and not found.ours:
         yield Feature("description", schema.description)
@@ -112,6 +121,18 @@ def _features(found: Found, layout: Layout) -> Iterator[Feature]:
         yield Feature("Auto ID", "Milvus makes the ids itself; those of stored records are read")
     if found.answer.consistency_level:
         yield Feature("consistency level", common_pb2.ConsistencyLevel.Name(found.answer.consistency_level))
+
+
+def _partition_features(found: Found) -> Iterator[Feature]:
+    """Partitions as such stay behind; which one a record is in can be read as a key of its payload."""
+    if found.partition_key:
+        parts = f"{len(found.partitions):,} partitions"
+        yield Feature("partition key", f"{found.partition_key!r} spreads the records over {parts}")
+    elif set(found.partitions) != {_DEFAULT_PARTITION}:
+        for name in found.partitions:
+            rows = f"{found.partition_rows[name]:,} records, read with" if name in found.partition_rows else "read with"
+            kept = "" if found.partition_field else "; ?partition_field=KEY tells each record's in its payload"
+            yield Feature(f"partition {name!r}", f"{rows} those of all others{kept}")
 
 
 def _field_text(one: Any) -> str:

@@ -2,16 +2,19 @@
 
 Options: `database`, `ids` (`string` or `int64`: the kind of ids of a collection that is made; otherwise the one that
 suits them), `vector_fields` (how many the server was set to take: 4 otherwise), `load` (`true`: load a source that is
-not loaded), `index` (`AUTOINDEX`, the default; `HNSW`, `FLAT`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`.
-Secrets: `token` (`user:password` or a key) or `api_key`.
+not loaded), `partition_field` (a payload key that tells the partition of each record), `index` (`AUTOINDEX`, the
+default; `HNSW`, `FLAT`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`. Secrets: `token` (`user:password` or a
+key) or `api_key`.
 """
 
 from __future__ import annotations
 
+from pymilvus.grpc_gen import milvus_pb2
+
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
-from vecferry.contract import Reader
-from vecferry.errors import BadOption
+from vecferry.contract import Aliasing, Reader
+from vecferry.errors import BadOption, NotFound
 from vecferry.stores.milvus import capabilities
 from vecferry.stores.milvus.checks import Limits, check_name
 from vecferry.stores.milvus.collection import MilvusCollection
@@ -22,6 +25,18 @@ from vecferry.stores.milvus.schema import wished_key
 __all__ = ["ServerCollection", "endpoint", "open_source", "open_target"]
 
 _PORTS = {"milvus": 19530, "milvuss": 19530, "zilliz": 443}
+_OPTIONS = (
+    "database",
+    "ids",
+    "partition_field",
+    "vector_fields",
+    "load",
+    "index",
+    "m",
+    "ef_construct",
+    "timeout_s",
+    "ready_timeout_s",
+)
 
 
 def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerCollection:
@@ -35,26 +50,40 @@ def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerCollect
     return ServerCollection(address, reader, loads=True)
 
 
-class ServerCollection(MilvusCollection):
+class ServerCollection(MilvusCollection, Aliasing):
     """A collection of a server. `Reader.FAST` takes answers apart as bytes, `PUBLIC` is the official client."""
 
     limits = Limits(payload_bytes=capabilities.MAX_PAYLOAD_BYTES, loses_greatest_id=True)
 
     def __init__(self, address: Address, reader: Reader, *, loads: bool) -> None:
-        address.only_options(
-            "database", "ids", "load", "index", "m", "ef_construct", "timeout_s", "ready_timeout_s", "vector_fields"
-        )
+        address.only_options(*_OPTIONS)
         if not address.host or address.raw_path.strip("/").count("/"):
             form = f"{address.scheme}://HOST/COLLECTION"
             raise BadOption(f"{address} is not of the form {form}", advice="the database is an option: ?database=")
         wish = index_wish(address, "AUTOINDEX")
-        super().__init__(str(address), address.collection(), wish, public=reader is Reader.PUBLIC, loads=loads)
+        super().__init__(address, wish, reader, loads=loads)
         self._endpoint = endpoint(address)
         self._key = wished_key(address)
         self._most_vectors = int(address.positive("vector_fields", capabilities.MAX_VECTORS))
 
     def capabilities(self) -> Capabilities:
         return capabilities.server(self._connection(), self._key, self._live_layout(), self._most_vectors)
+
+    def alias_target(self, alias: str) -> str | None:
+        connection = self._connection()
+        answer = connection.ask("DescribeAlias", milvus_pb2.DescribeAliasRequest(alias=alias))
+        try:
+            connection.require(answer.status)
+        except NotFound:
+            return None
+        return str(answer.collection)
+
+    def point_alias(self, alias: str) -> None:
+        connection, wanted = self._connection(), {"collection_name": self._name, "alias": alias}
+        if self.alias_target(alias) is None:
+            connection.call("CreateAlias", milvus_pb2.CreateAliasRequest(**wanted))
+        else:
+            connection.call("AlterAlias", milvus_pb2.AlterAliasRequest(**wanted))
 
     def _is_there(self) -> bool:
         return True

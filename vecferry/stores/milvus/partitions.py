@@ -1,0 +1,41 @@
+"""Partitions of a collection: which there are, how many records each holds, and in which one a record is."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from pymilvus.grpc_gen import milvus_pb2
+
+from vecferry import batch as batches
+from vecferry.errors import BadRecord
+from vecferry.stores.milvus.connection import Connection
+from vecferry.stores.milvus.payloads import Unfit, typed_texts
+
+__all__ = ["labelled", "names_of", "stored_rows"]
+
+
+def names_of(connection: Connection, name: str) -> list[str]:
+    """The partitions of a collection now; every one has at least one."""
+    request = milvus_pb2.ShowPartitionsRequest(collection_name=name)
+    return list(connection.call("ShowPartitions", request).partition_names)
+
+
+def stored_rows(connection: Connection, name: str, partition: str) -> int:
+    """The records of a partition of milvus-lite. A server's answer leaves deletions out: count there."""
+    request = milvus_pb2.GetPartitionStatisticsRequest(collection_name=name, partition_name=partition)
+    stats = connection.call("GetPartitionStatistics", request).stats
+    return int(next(pair.value for pair in stats if pair.key == "row_count"))
+
+
+def labelled(page: pa.RecordBatch, key: str, partition: str, url: str) -> pa.RecordBatch:
+    """A page with its partition's name as a key of each payload. Raises BadRecord where the key is taken."""
+    if not page.num_rows:
+        return page
+    try:
+        texts = typed_texts({key: [partition] * page.num_rows}, batches.payloads(page))
+    except Unfit as error:
+        text = batches.id_texts(page)[error.row].as_py()
+        raise BadRecord(
+            f"{url}: the payload of record {text!r} has a key {key!r}", advice="another name as ?partition_field="
+        ) from error
+    at = page.schema.get_field_index(batches.PAYLOAD)
+    return page.set_column(at, page.schema.field(at), pa.array(texts, pa.binary()).cast(pa.string()))
