@@ -66,6 +66,12 @@ def back_up(ref: Ref) -> None:
     steps.back_up(ref)
 
 
+@_step("seal backup")
+def seal_backup(ref: Ref) -> None:
+    """List the files of a verified archive, which makes it a backup."""
+    steps.seal_backup(ref)
+
+
 @_step("prepare target")
 def prepare(ref: Ref) -> None:
     """Create the target."""

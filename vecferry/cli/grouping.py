@@ -36,7 +36,7 @@ _declared: list[_Declared] = []
 def command(panel: str, *examples: str, name: str | None = None) -> Callable[[Body], Body]:
     """Declare `body(screen, ...)` as a command in a panel of the help. Its own help ends with `examples`.
 
-    `--json` and `--debug` come with it.
+    `--json` and `--debug` come with it. A name of two words is a command of a group.
     """
 
     def declare(body: Body) -> Body:
@@ -49,12 +49,18 @@ def command(panel: str, *examples: str, name: str | None = None) -> Callable[[Bo
     return declare
 
 
-def register(app: typer.Typer, panels: Sequence[str]) -> None:
-    """Give the application all declared commands, panel by panel in this order."""
+def register(app: typer.Typer, panels: Sequence[str], groups: Mapping[str, str]) -> None:
+    """Give the application all declared commands, panel by panel in this order; `groups` are names and their help."""
+    made: dict[str, typer.Typer] = {}
     for panel in panels:
         for item in _declared:
-            if item.panel == panel:
-                app.command(item.name, epilog=item.epilog, rich_help_panel=panel)(item.run)
+            if item.panel != panel:
+                continue
+            group, _, name = item.name.rpartition(" ")
+            if group and group not in made:
+                made[group] = typer.Typer(no_args_is_help=True, help=groups[group])
+                app.add_typer(made[group], name=group, rich_help_panel=panel)
+            (made[group] if group else app).command(name, epilog=item.epilog, rich_help_panel=panel)(item.run)
 
 
 def _called_by_typer(body: Body, kinds: Mapping[str, Any]) -> Callable[..., None]:

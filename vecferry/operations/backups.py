@@ -1,169 +1,165 @@
-"""Verified copies: files as files with checksums, a database as an archive; and their verified return."""
+"""Make a verified backup: files copied with checksums, a database as an archive, or a server's own snapshot.
+
+Each is a folder of its own below `ROOT/COLLECTION/`; what stands there already is never touched.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from vecferry.archive import Archive, layout
 from vecferry.config import MigrationConfig, StoreConfig
-from vecferry.errors import BadOption, NotFound
+from vecferry.contract import Snapshots, Source
+from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Ledger
-from vecferry.model import Verdict
+from vecferry.model import Digest
+from vecferry.operations.archives import collection_url
 from vecferry.operations.migrations import run, start
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref, Runner
-from vecferry.transfer.backup import LISTING, CopiedFile, backup_folder, copy_files, restore_files
+from vecferry.transfer import backup_set, pace, progress
+from vecferry.transfer.backup import CopiedFile, copy_store, list_files, require_room
+from vecferry.transfer.backup_listing import BackupListing, Method, read_listing, utc_now
+from vecferry.transfer.backup_set import Making
+from vecferry.transfer.digest import digest_of
+from vecferry.transfer.engine_name import engine_name
 
-__all__ = [
-    "Backup",
-    "Restored",
-    "archive_url",
-    "backup",
-    "copy_back",
-    "copy_source",
-    "restore",
-    "start_export",
-    "start_load",
-]
+__all__ = ["Backup", "Method", "backup", "choose_method", "copy_backup", "found_backup", "start_backup"]
 
-_MADE_OF_FILES = frozenset({"numpy", "jsonl"})
-"""Stores whose files can be put back; any other target takes the archive."""
+NAME = "backup"
+"""Name under which reading for a snapshot counts its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """Where a backup is, and what it is made of: copied files, or the archive that a migration exported."""
+    """A whole backup: where it is, what it lists, and the migration that exported it, if one did."""
 
-    folder: str
-    files: tuple[CopiedFile, ...] = ()
+    folder: Path
+    listing: BackupListing
     migration: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was put back: files read back by checksum, or a collection with its verdict."""
+def backup(runner: Runner, ledger: Ledger, config: MigrationConfig, root: Path, method: Method | None = None) -> Backup:
+    """Back a collection up below `root`. All of it is read back before this returns.
 
-    target: str
-    files: tuple[CopiedFile, ...] = ()
-    migration: str | None = None
-    verdict: Verdict | None = None
-
-
-def backup(runner: Runner, ledger: Ledger, config: MigrationConfig) -> Backup:
-    """Copy a source made of files, or export a database; either is read back before this returns.
-
-    `config.archive` is the folder; the target of `config` is not looked at.
+    `method` None: files are copied, anything else is exported to an archive. The target of `config` is not looked at.
+    Raises BadOption for a method that the store does not have, DataDiffer when files change under the copy,
+    Stopped for a disk that is too small.
     """
-    copied = copy_source(config)
-    if copied is not None:
-        return copied
-    ref = start_export(ledger, config)
+    chosen = choose_method(config, method)
+    if chosen is not Method.ARCHIVE:
+        return copy_backup(config, root, chosen)
+    ref = start_backup(ledger, config, root)
     run(runner, ref)
-    return Backup(str(config.archive), migration=ref.migration)
+    return found_backup(ledger, ref)
 
 
-def copy_source(config: MigrationConfig) -> Backup | None:
-    """A verified copy of a source's files below `config.archive`; None for a database, which has none to copy."""
-    folder = _folder(config)
+def choose_method(config: MigrationConfig, wanted: Method | None) -> Method:
+    """How a source is backed up. Raises BadOption for a way that it does not have."""
+    if wanted is Method.ARCHIVE:
+        return wanted
     with registry.open_source(config.source.address()) as source:
-        files = source.files()
-        if not files:
-            return None
-        place = backup_folder(folder, source.describe().name)
-    return Backup(str(place), tuple(copy_files(files, place)))
+        ways = {Method.FILES: bool(source.files()), Method.SNAPSHOT: source.snapshots() is not None}
+    if wanted is None:
+        return Method.FILES if ways[Method.FILES] else Method.ARCHIVE
+    if not ways[wanted]:
+        has = ", ".join(method for method in Method if ways.get(method, True))
+        raise BadOption(f"{config.source.public()} cannot be backed up as {wanted}", advice=f"--method {has}")
+    return wanted
 
 
-def start_export(ledger: Ledger, config: MigrationConfig) -> Ref:
-    """Register an export into `config.archive`: its target is the archive of the source's collection."""
-    folder = _folder(config)
+def start_backup(ledger: Ledger, config: MigrationConfig, root: Path) -> Ref:
+    """Register the export of a source into a new folder below `root`; once it is verified it becomes a backup."""
+    made_at = utc_now()
     with registry.open_source(config.source.address()) as source:
-        target = StoreConfig(url=_collection_url(folder, source.describe().name))
-    return start(ledger, config.model_copy(update={"target": target}), "export")
+        making = Making(str(config.source.public()), source.describe().name, Method.ARCHIVE, made_at)
+    folder = backup_set.begin(root.absolute(), making)
+    archive = folder / Method.ARCHIVE
+    target = StoreConfig(url=collection_url(archive, making.collection))
+    ref = start(ledger, config.model_copy(update={"target": target, "archive": archive, "limit": None}), "backup")
+    if Path(ledger.migration(ref.migration).archive) == archive:
+        backup_set.note_migration(folder, making, ref.migration)
+    else:  # a flow run that is retried goes on with the backup that it began
+        backup_set.remove(folder)
+    return ref
 
 
-def _folder(config: MigrationConfig) -> Path:
-    if config.archive is None:
-        raise BadOption("an export or a backup needs a folder", advice="vecferry export URL FOLDER")
-    return config.archive.absolute()
+def found_backup(ledger: Ledger, ref: Ref) -> Backup:
+    """The backup that an export has become."""
+    folder = Path(ledger.migration(ref.migration).archive).parent
+    return Backup(folder, read_listing(folder), ref.migration)
 
 
-def restore(runner: Runner, ledger: Ledger, place: str, target: StoreConfig, options: MigrationConfig) -> Restored:
-    """Put a backup back: files into a folder that lacks them, an archive into a new collection; then compare all of it.
-
-    `place` is a backup's folder or an archive's URL; source and target of `options` are not looked at.
-    """
-    copied = copy_back(place, target)
-    if copied is not None:
-        return copied
-    ref = start_load(ledger, place, options.model_copy(update={"target": target}))
-    return Restored(str(target.public()), migration=ref.migration, verdict=run(runner, ref))
-
-
-def copy_back(place: str, target: StoreConfig) -> Restored | None:
-    """Put copied files back and open them; None where the backup is an archive, or the target is not made of files."""
-    goal = target.public()
-    folder = StoreConfig(url=place).public().file if place.startswith("archive:") else Path(place)
-    copies = _copies(folder)
-    if copies is None or goal.scheme not in _MADE_OF_FILES:
-        return None
-    _require_name(goal.file, copies)
-    files = restore_files(copies, goal.file.parent)
-    with registry.open_source(target.address()) as store:
-        store.count()
-    return Restored(str(goal), tuple(files))
+def copy_backup(config: MigrationConfig, root: Path, method: Method) -> Backup:
+    """A backup by copying files or by a server's snapshot, without a migration. Removed again when it fails."""
+    made_at = utc_now()
+    with registry.open_source(config.source.address()) as source:
+        making = Making(str(config.source.public()), source.describe().name, method, made_at)
+        folder = backup_set.begin(root.absolute(), making)
+        with backup_set.making(folder):
+            try:
+                listing = _MAKERS[method](source, making, folder, config)
+            except VecferryError:
+                backup_set.remove(folder)
+                raise
+            backup_set.finish(folder, listing)
+    return Backup(folder, listing)
 
 
-def _copies(folder: Path) -> Path | None:
-    """The one folder of copied files in a backup, if it is such a backup."""
-    found = sorted(path.parent for path in (*folder.glob(LISTING), *folder.glob(f"backup/*/{LISTING}")))
-    if len(found) > 1:
-        raise BadOption(f"{folder} holds {len(found)} backups", advice=f"name one of them, for example {found[0]}")
-    return found[0] if found else None
+def _by_files(source: Source, making: Making, folder: Path, config: MigrationConfig) -> BackupListing:
+    rows = source.count()
+    copied = copy_store(source, folder / Method.FILES)
+    return _listing(source, making, copied, rows, None)
 
 
-def _require_name(goal: Path, copies: Path) -> None:
-    """Files and folders keep their names, because what lies beside them belongs to them by name."""
-    name = layout.collection_name(copies.name)
-    if name is not None and goal.name != name:
-        raise BadOption(f"the backup is of {name}, and files keep their names", advice=f"end the target with {name}")
+def _by_snapshot(source: Source, making: Making, folder: Path, config: MigrationConfig) -> BackupListing:
+    snapshots = source.snapshots()
+    assert snapshots is not None, "the method was chosen by what the store has"
+    before = _digest(source, config)
+    content = folder / Method.SNAPSHOT
+    content.mkdir()
+    _fetch(snapshots, content)
+    quiet = _digest(source, config) == before
+    note = "" if quiet else "written to meanwhile: its checksum proves the file, its records were not compared"
+    rows, digest = (before.count, str(before)) if quiet else (None, None)
+    return _listing(source, making, list_files(content), rows, digest, note)
 
 
-def start_load(ledger: Ledger, place: str, config: MigrationConfig) -> Ref:
-    """Register a load of an archive: `place` is its URL, or its folder where that holds one collection."""
-    source = StoreConfig(url=archive_url(place))
-    return start(ledger, config.model_copy(update={"source": source}), "load")
+_MAKERS = {Method.FILES: _by_files, Method.SNAPSHOT: _by_snapshot}
 
 
-def archive_url(text: str) -> str:
-    """The URL of one collection in an archive, from that URL, a folder, or the folder as a URL.
-
-    Raises NotFound where there is no archive, BadOption where there are several.
-    """
-    if text.startswith("archive:"):
-        place = StoreConfig(url=text).public()
-        if place.raw_path and place.name in _collections(place.folder()):
-            return str(place)
-        return _only_collection(place.file.absolute(), text)
-    folder = Path(text).absolute()
-    inside = [name for name in _collections(folder.parent) if layout.folder_name(name) == folder.name]
-    return _collection_url(folder.parent, inside[0]) if inside else _only_collection(folder, text)
+def _fetch(snapshots: Snapshots, content: Path) -> None:
+    made = snapshots.make()
+    try:
+        require_room(content, made.size_bytes)
+        snapshots.download(made, content / made.name)
+    finally:
+        snapshots.delete(made.name)
 
 
-def _only_collection(folder: Path, given: str) -> str:
-    names = _collections(folder)
-    if not names:
-        raise NotFound(f"{given} holds no archive", advice="vecferry export URL FOLDER makes one")
-    if len(names) > 1:
-        example = _collection_url(folder, names[0])
-        raise BadOption(f"{given} holds {len(names)} collections", advice=f"name one of them, for example {example}")
-    return _collection_url(folder, names[0])
+def _digest(source: Source, config: MigrationConfig) -> Digest:
+    progress.begin(NAME, "read", source.count())
+    paced = pace.Pace(config.max_rows_per_s)
+
+    def moved(rows: int) -> None:
+        paced.take(rows)
+        progress.advance(NAME, "read", rows)
+
+    return digest_of(source, config.batch_rows, moved)
 
 
-def _collections(folder: Path) -> list[str]:
-    return Archive.collections(folder) if folder.is_dir() else []
-
-
-def _collection_url(folder: Path, name: str) -> str:
-    return f"archive://{quote(str(folder))}/{quote(name, safe='')}"
+def _listing(
+    source: Source, making: Making, files: list[CopiedFile], rows: int | None, digest: str | None, note: str = ""
+) -> BackupListing:
+    return BackupListing(
+        making.source,
+        making.collection,
+        engine_name(source.url.partition(":")[0], source),
+        making.method,
+        tuple(files),
+        making.made_at,
+        rows=rows,
+        digest=digest,
+        verified_at=utc_now(),
+        note=note,
+    )

@@ -49,7 +49,7 @@ class Snapshots:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{collection.name}-{self._made:016d}-{time.strftime('%Y-%m-%d-%H-%M-%S')}{SUFFIX}"
             staged = path.with_suffix(".part")
-            with tarfile.open(staged, "w") as tar:
+            with tarfile.open(staged, "w:gz", compresslevel=1) as tar:  # the log is mostly zeros
                 add(tar, SETTINGS, orjson.dumps(described(collection)))
                 tar.add(shard, SHARD)
             staged.replace(path)

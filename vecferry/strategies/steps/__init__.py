@@ -4,7 +4,7 @@ A step finds in the ledger what is already done, does the rest, and records it a
 seen. So it may run again at any time: after a crash, on Retry, on resume.
 """
 
-from vecferry.strategies.steps.backup import back_up
+from vecferry.strategies.steps.backup import back_up, seal_backup
 from vecferry.strategies.steps.copy import copy_slice, export_slice, finish_export, finish_load, prepare
 from vecferry.strategies.steps.cutover import (
     approval_form,
@@ -39,6 +39,7 @@ __all__ = [
     "require_no_new_writes",
     "require_same",
     "require_unchanged",
+    "seal_backup",
     "switch",
     "switch_back",
     "validate_slice",

@@ -14,7 +14,7 @@ from vecferry.mapping import decide as decide_mapping
 from vecferry.model import CollectionSchema
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import pace, progress, space
+from vecferry.transfer import handles, pace, progress, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.plan import Plan
 
@@ -55,10 +55,17 @@ def decide(ref: Ref) -> None:
     if work.switches:
         work.route()
     plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
-    copied = sum(item.file.stat().st_size for item in work.source().files()) if work.config.backup else 0
+    copied = _copied_bytes(work)
     space.require(plan, found.profile, work.archive_folder, work.config.target.public(), copied)
     Archive.create(work.archive_folder, found.schema.name, plan.to_json())
     work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
+
+
+def _copied_bytes(work: Work) -> int:
+    """What the backup of a source made of files will need; an export copies none."""
+    if not (work.config.backup and work.loads):
+        return 0
+    return sum(item.file.stat().st_size for item in handles.source(work.config.source.address()).files())
 
 
 def _target_capabilities(work: Work, schema: CollectionSchema) -> Capabilities:
