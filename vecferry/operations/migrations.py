@@ -5,20 +5,21 @@ from __future__ import annotations
 from vecferry.address import Address
 from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, UnsafeRoute
-from vecferry.ledger import ENDED, Answer, Holder, Ledger, State, migration_resource
+from vecferry.ledger import ENDED, Answer, Entry, Holder, Ledger, State, migration_resource
 from vecferry.model import Verdict
 from vecferry.routing import states
 from vecferry.stores import registry
+from vecferry.strategies.backup import backup_archive
 from vecferry.strategies.blue_green import blue_green, copy_and_validate
 from vecferry.strategies.export import export_archive
 from vecferry.strategies.runner import Ref, Runner
 
-__all__ = ["STRATEGIES", "abort", "approve", "run", "start"]
+__all__ = ["STRATEGIES", "abort", "approve", "entry_of", "logical_name", "run", "start"]
 
 _FILE_SUFFIXES = (".npy", ".npz", ".jsonl", ".json", ".index", ".faiss")
 
-STRATEGIES = ("blue-green", "load", "export")
-"""`blue-green` ends with a switch, `load` with a verdict, `export` with an archive."""
+STRATEGIES = ("blue-green", "load", "export", "backup")
+"""`blue-green` ends with a switch, `load` with a verdict, `export` with an archive, `backup` with a sealed one."""
 
 
 def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green") -> Ref:
@@ -26,13 +27,20 @@ def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green")
 
     Raises BadOption for a URL that no store takes, or source and target being the same place.
     """
+    entry = entry_of(config, strategy)
+    migration = ledger.create_migration(**{name: getattr(entry, name) for name in Entry.__slots__})
+    return Ref(ledger.url, migration.id)
+
+
+def entry_of(config: MigrationConfig, strategy: str) -> Entry:
+    """What the ledger keeps of a migration from its start. Raises BadOption as `start` does."""
     source, target = config.source.public(), config.target.public()
     for address in (source, target):
         registry.entry(address.scheme)
     if str(source) == str(target):
         raise BadOption(f"source and target are the same: {source}", advice="give the target another collection name")
-    name = _logical_name(source)
-    migration = ledger.create_migration(
+    name = logical_name(source)
+    return Entry(
         name=f"{name}-to-{target.scheme.partition('+')[0]}",
         strategy=strategy,
         source_url=str(source),
@@ -42,10 +50,9 @@ def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green")
         config=_placed(config).model_dump(mode="json"),
         limit=config.limit,
     )
-    return Ref(ledger.url, migration.id)
 
 
-def _logical_name(source: Address) -> str:
+def logical_name(source: Address) -> str:
     """The source collection's name; a file's without its ending."""
     for suffix in _FILE_SUFFIXES:
         if source.name.endswith(suffix):
@@ -76,7 +83,7 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
         return blue_green(runner, ref)
     if migration.strategy == "load":
         return copy_and_validate(runner, ref)
-    export_archive(runner, ref)
+    (backup_archive if migration.strategy == "backup" else export_archive)(runner, ref)
     return None
 
 

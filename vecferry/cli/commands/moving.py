@@ -14,6 +14,8 @@ from vecferry.cli.options import (
     Choices,
     Cutover,
     LedgerPlace,
+    Many,
+    Naming,
     Reading,
     SourceSecrets,
     Stores,
@@ -24,7 +26,7 @@ from vecferry.cli.options import (
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["backup", "demo", "export", "load", "migrate", "restore"]
+__all__ = ["demo", "export", "load", "migrate"]
 
 PANEL = "Move"
 FOLDER = typer.Argument(metavar="FOLDER", help="Where it is written.", file_okay=False)
@@ -50,10 +52,14 @@ def demo(
     "vecferry migrate --source chroma+path:///srv/chroma/docs --target qdrants://HOST:6334/docs "
     "--target-key-env QDRANT_API_KEY --approve auto --json",
     "vecferry migrate --config migration.yaml --limit 1000",
+    "vecferry migrate --source chroma+path:///srv/chroma --target qdrant://localhost:6334 --collections 'docs*' "
+    "--exclude '*_old' --approve auto",
 )
 def migrate(
     screen: Screen,
     stores: Stores,
+    many: Many,
+    naming: Naming,
     cutover: Cutover,
     choices: Choices,
     trial: Trial,
@@ -62,10 +68,10 @@ def migrate(
     target_secrets: TargetSecrets,
     place: LedgerPlace,
 ) -> Result:
-    """Inventory, plan, backup, export, load, validate, approve, switch: the whole way of one collection."""
+    """Inventory, plan, backup, export, load, validate, approve, switch: the whole way of one collection, or of many."""
     from vecferry.cli.actions import moving
 
-    options = given(trial, stores, cutover, choices, reading, source_secrets, target_secrets)
+    options = given(trial, stores, many, naming, cutover, choices, reading, source_secrets, target_secrets)
     return moving.migrate(screen, place.ledger, options)
 
 
@@ -73,21 +79,23 @@ def migrate(
     PANEL,
     "vecferry export numpy:///data/vectors.npy /backup/docs",
     "vecferry export qdrant://localhost:6334/docs /backup/docs --workers 4 --max-rows-per-s 2000",
+    "vecferry export qdrant://localhost:6334 /backup/everything --all",
 )
 def export(
     screen: Screen,
     source: Annotated[str, SOURCE],
     folder: Annotated[Path, FOLDER],
+    many: Many,
     trial: Trial,
     reading: Reading,
     source_secrets: SourceSecrets,
     place: LedgerPlace,
 ) -> Result:
-    """Export a collection to a Parquet archive, and read all of it back."""
+    """Export a collection, or many, to a Parquet archive, and read all of it back."""
     from vecferry.cli.actions import moving
 
     return moving.export(
-        screen, place.ledger, given(trial, reading, source_secrets) | {"source": source, "archive": folder}
+        screen, place.ledger, given(many, trial, reading, source_secrets) | {"source": source, "archive": folder}
     )
 
 
@@ -95,59 +103,23 @@ def export(
     PANEL,
     "vecferry load /backup/docs qdrant+edge:///srv/qdrant/docs",
     "vecferry load archive:///backup/docs/docs chroma+path:///srv/chroma/docs --metric cosine",
+    "vecferry load /backup/everything qdrant+edge:///srv/qdrant --all",
 )
 def load(
     screen: Screen,
     archive: Annotated[str, PLACE],
     target: Annotated[str, TARGET],
+    many: Many,
+    naming: Naming,
     choices: Choices,
     trial: Trial,
     reading: Reading,
     target_secrets: TargetSecrets,
     place: LedgerPlace,
 ) -> Result:
-    """Load an archive into a new collection, and compare every record. Switches no route."""
+    """Load an archive into a new collection, or many into many, and compare every record. Switches no route."""
     from vecferry.cli.actions import moving
 
     return moving.load(
-        screen, place.ledger, archive, given(trial, choices, reading, target_secrets) | {"target": target}
+        screen, place.ledger, archive, given(many, naming, trial, choices, reading, target_secrets) | {"target": target}
     )
-
-
-@command(
-    PANEL,
-    "vecferry backup numpy:///data/vectors.npy /backup/docs",
-    "vecferry backup chroma://localhost:8000/docs /backup/docs --source-token-env CHROMA_TOKEN",
-)
-def backup(
-    screen: Screen,
-    source: Annotated[str, SOURCE],
-    folder: Annotated[Path, FOLDER],
-    reading: Reading,
-    source_secrets: SourceSecrets,
-    place: LedgerPlace,
-) -> Result:
-    """Make a verified copy: files with checksums, a database as an archive. The copy is read back."""
-    from vecferry.cli.actions import moving
-
-    return moving.backup(screen, place.ledger, given(reading, source_secrets) | {"source": source, "archive": folder})
-
-
-@command(
-    PANEL,
-    "vecferry restore /backup/docs numpy:///data/restored/vectors.npy",
-    "vecferry restore /backup/docs qdrant://localhost:6334/docs_restored",
-)
-def restore(
-    screen: Screen,
-    backup: Annotated[str, PLACE],
-    target: Annotated[str, TARGET],
-    choices: Choices,
-    reading: Reading,
-    target_secrets: TargetSecrets,
-    place: LedgerPlace,
-) -> Result:
-    """Put a backup back into a new place, and compare all of it."""
-    from vecferry.cli.actions import moving
-
-    return moving.restore(screen, place.ledger, backup, given(choices, reading, target_secrets) | {"target": target})
