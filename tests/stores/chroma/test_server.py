@@ -6,19 +6,17 @@ import base64
 import contextlib
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.support.chroma_gate import ChromaGate
 from tests.support.chroma_server import ChromaServer
+from tests.support.tls_certificates import Certificates, make_certificates
 from vecferry import batch as batches
 from vecferry.address import Address, parse
 from vecferry.contract import Reader, Target
@@ -54,54 +52,11 @@ def name() -> str:
     return f"c-{uuid4().hex}"
 
 
-class Proxy:
-    """A gate in front of a Chroma server, as its users have one: `answer` is a status and body, or None to forward."""
-
-    def __init__(self, port: int) -> None:
-        self.wanted: dict[str, str] = {}
-        self.answer: tuple[int, str] | None = None
-        self.paths: list[str] = []
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy.paths.append(self.path)
-                status, content = proxy.reply(self.command, self.path, dict(self.headers), body, port)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
-
-            def log_message(self, format: str, *arguments: Any) -> None:
-                """Nothing is printed."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def reply(self, method: str, path: str, headers: dict[str, str], body: bytes, port: int) -> tuple[int, bytes]:
-        if self.answer is not None:
-            return self.answer[0], self.answer[1].encode()
-        if any(headers.get(header) != value for header, value in self.wanted.items()):
-            return 401, b'{"error":"AuthError","message":"no such token"}'
-        kept = {"Content-Type": "application/json"}
-        found = httpx.request(method, f"http://127.0.0.1:{port}{path}", content=body, headers=kept)
-        return found.status_code, found.content
-
-    def url(self, name: str, options: str = "") -> str:
-        return f"chroma://127.0.0.1:{self.server.server_port}/{name}{options}"
-
-
 @pytest.fixture
-def proxy(chroma: ChromaServer) -> Iterator[Proxy]:
-    found = Proxy(chroma.port)
-    thread = threading.Thread(target=found.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+def proxy(chroma: ChromaServer) -> Iterator[ChromaGate]:
+    """A gate without TLS."""
+    with ChromaGate(chroma.port) as found:
+        yield found
 
 
 def opened(url: str, **secrets: str) -> Target:
@@ -121,7 +76,7 @@ def opened(url: str, **secrets: str) -> Target:
     ],
 )
 def test_secrets_travel_in_their_header(
-    proxy: Proxy, name: str, options: str, secrets: dict[str, str], header: dict[str, str]
+    proxy: ChromaGate, name: str, options: str, secrets: dict[str, str], header: dict[str, str]
 ) -> None:
     """A token goes as X-Chroma-Token or as a bearer, user and password as basic; the URL in messages shows none."""
     proxy.wanted = header
@@ -133,7 +88,7 @@ def test_secrets_travel_in_their_header(
 
 
 @pytest.mark.parametrize("secrets", [{}, {"token": "wrong"}])
-def test_a_wrong_token_is_refused_with_advice(proxy: Proxy, name: str, secrets: dict[str, str]) -> None:
+def test_a_wrong_token_is_refused_with_advice(proxy: ChromaGate, name: str, secrets: dict[str, str]) -> None:
     """401 is no fault that passes: the error says what the gate said and where the key comes from."""
     proxy.wanted = {"X-Chroma-Token": "right"}
     with opened(proxy.url(name), **secrets) as target, pytest.raises(StoreRefused, match="no such token") as raised:
@@ -153,7 +108,7 @@ def test_a_wrong_token_is_refused_with_advice(proxy: Proxy, name: str, secrets: 
     ],
 )
 def test_answers_that_are_none_become_errors(
-    proxy: Proxy, name: str, answer: tuple[int, str], error: type[Exception]
+    proxy: ChromaGate, name: str, answer: tuple[int, str], error: type[Exception]
 ) -> None:
     """Overload may pass, a login page will not; the handle works on once the gate lets it through."""
     with opened(proxy.url(name)) as target:
@@ -165,6 +120,71 @@ def test_answers_that_are_none_become_errors(
         proxy.answer = None
         target.write(records(2))
         assert target.count() == 2
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Of an authority that only a test knows."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def tls(chroma: ChromaServer, certificates: Certificates) -> Iterator[ChromaGate]:
+    """A gate with TLS, whose certificate no system trusts."""
+    with ChromaGate(chroma.port, certificates) as found:
+        yield found
+
+
+def test_everything_works_behind_tls(tls: ChromaGate, certificates: Certificates, name: str) -> None:
+    """With `?ca=`, both readers create, write, read, fetch, delete and drop through TLS and the gate's token."""
+    tls.wanted = {"Authorization": "Bearer s3cret"}
+    url = tls.url(name, f"?auth=bearer&ca={certificates.authority}")
+    with opened(url, token="s3cret") as target:
+        create(target)
+        target.write(records(30))
+        for reader in Reader:
+            with registry.open_source(parse(url, {"token": "s3cret"}), reader) as source:
+                assert read_all(source, slices=2) == rows_of([records(30)])
+                assert source.fetch(batches.ids_of(records(3))).num_rows == 3
+        target.delete(batches.ids_of(records(10)))
+        assert target.count() == 20
+        target.drop()
+        assert not target.exists()
+
+
+def test_a_tenant_behind_tls_and_a_password(
+    chroma: ChromaServer, tls: ChromaGate, certificates: Certificates, name: str
+) -> None:
+    """Tenant, database, user and password, and a CA of one's own go together."""
+    with contextlib.closing(chroma.client()) as client:
+        client._admin_client.create_tenant(f"t-{name}")
+        client._admin_client.create_database("wide", f"t-{name}")
+    tls.wanted = {"Authorization": f"Basic {base64.b64encode(b'me:s3cret').decode()}"}
+    options = f"?tenant=t-{name}&database=wide&ca={certificates.authority}"
+    with opened(tls.url(name, options), basic="me:s3cret") as target:
+        create(target)
+        target.write(records(3))
+        assert read_all(target) == rows_of([records(3)])
+
+
+def test_a_wrong_token_behind_tls_is_told_from_a_wrong_certificate(
+    tls: ChromaGate, certificates: Certificates, name: str
+) -> None:
+    """The gate's 401 is about the key; without `?ca=` no key is sent at all, and the advice names the option."""
+    tls.wanted = {"X-Chroma-Token": "right"}
+    with opened(tls.url(name, f"?ca={certificates.authority}"), token="wrong") as target:
+        with pytest.raises(StoreRefused, match="no such token") as raised:
+            target.exists()
+        assert "key" in raised.value.advice
+    asked = len(tls.paths)
+    with opened(tls.url(name), token="right") as target:
+        with pytest.raises(StoreRefused, match="no trusted TLS") as raised:
+            target.exists()
+        assert "?ca=" in raised.value.advice
+    assert len(tls.paths) == asked
 
 
 # Time-outs and faults that pass
@@ -248,7 +268,7 @@ def test_tenant_and_database_are_kept_apart(chroma: ChromaServer, name: str) -> 
 
 
 def test_a_quota_of_records_is_kept(
-    proxy: Proxy, chroma: ChromaServer, name: str, monkeypatch: pytest.MonkeyPatch
+    proxy: ChromaGate, chroma: ChromaServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a service takes few records a request, listing, reading, writing, deleting and dropping go in pages."""
     monkeypatch.setattr(server_module, "_CLOUD", "127.0.0.1")
@@ -266,7 +286,7 @@ def test_a_quota_of_records_is_kept(
         assert not target.exists()
 
 
-def test_a_name_that_cannot_be_is_not_asked_for(proxy: Proxy) -> None:
+def test_a_name_that_cannot_be_is_not_asked_for(proxy: ChromaGate) -> None:
     """A slash in a name would reach another address of the server; a source of such a name is NotFound at once."""
     with registry.open_source(parse(proxy.url("records%2Fcount"))) as source, pytest.raises(NotFound):
         source.describe()
@@ -286,6 +306,9 @@ def bad(url: str, **secrets: str) -> Address:
         (bad("chroma://host/collection?auth=digest"), "auth=digest is not known"),
         (bad("chroma://host/collection?timeout_s=0"), "timeout_s=0"),
         (bad("chroma://host/collection?timeout_s=soon"), "timeout_s=soon"),
+        (bad("chroma://host/collection?ca=/etc/hosts"), "ca= is for TLS"),
+        (bad("chromas://host/collection?ca=/etc/hosts"), "no file of certificates"),
+        (bad("chromas://host/collection?ca=/none.pem"), "no file of certificates"),
         (bad("chroma://host/collection", token="a", basic="b:c"), "one of them"),
         (bad("chroma://host/collection", token="line\nbreak"), "no HTTP header"),
         (bad("chroma://host/no%20name"), "takes no collection named"),

@@ -16,6 +16,7 @@ __all__ = ["LostVector", "failure", "response_check", "translated"]
 
 _PASSING = frozenset({408, 425, 429})
 _KEY_ADVICE = "check the key (--source-key-env, --target-key-env, or token: in the migration file) and ?auth="
+_TLS_ADVICE = "chroma:// is plain, chromas:// is TLS; ?ca=FILE.pem names the authority of a certificate of one's own"
 _FULL = re.compile("database or disk is full|No space left", re.IGNORECASE)
 _DEAD = "Error sending message to compactor"
 _LOST = "Error finding id"
@@ -83,5 +84,5 @@ def _message(response: httpx.Response) -> str:
 
 def _unreachable(url: str, text: str) -> VecferryError:
     if _UNTRUSTED.search(text):
-        return StoreRefused(f"{url}: no trusted TLS connection: {text}", advice="chroma:// is plain, chromas:// is TLS")
+        return StoreRefused(f"{url}: no trusted TLS connection: {text}", advice=_TLS_ADVICE)
     return RetryLater(f"{url} does not answer: {text}", advice="start the server, or check the host and the port")
