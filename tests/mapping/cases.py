@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from vecferry import batch as columns
 from vecferry import canonical
-from vecferry.capabilities import Capabilities, FloatText, PayloadSupport, PayloadType, VectorSupport
+from vecferry.capabilities import Capabilities, FloatText, NameRule, PayloadSupport, PayloadType, VectorSupport
 from vecferry.mapping import Mapping, Profiler, Rules, decide
 from vecferry.mapping.ids import uuid5_texts
 from vecferry.mapping.profile import Profile
@@ -73,7 +74,32 @@ FILES = Capabilities(
     document=True,
     stores_metric=False,
 )
-TARGETS = {"qdrant": QDRANT, "chroma": CHROMA, "files": FILES}
+MILVUS = Capabilities(
+    "milvus",
+    "Milvus",
+    frozenset({IdKind.INT64, IdKind.STRING}),
+    VectorSupport(
+        kinds=frozenset({VectorKind.DENSE, VectorKind.SPARSE}),
+        metrics=frozenset({Metric.COSINE, Metric.DOT, Metric.SQUARED_EUCLID}),
+        named=True,
+        share_keys=True,
+        max_fields=4,
+        names=NameRule("[A-Za-z_][A-Za-z0-9_]{0,254}", "a letter or _ first", reserved=frozenset({"id"})),
+        unnamed_field="vector",
+    ),
+    PayloadSupport(
+        types=frozenset(PayloadType) - {PayloadType.SPECIAL},
+        max_depth=4,
+        reserved_keys=frozenset({"id", "vector"}),
+        **INT64,
+    ),
+    one_id_kind=True,
+    max_number_id=2**63 - 2,
+)
+NARROW = replace(CHROMA, store="narrow", payload=replace(CHROMA.payload, max_keys=2, max_key_bytes=6))
+"""Few and short keys: more than those are put aside."""
+
+TARGETS = {"qdrant": QDRANT, "chroma": CHROMA, "files": FILES, "milvus": MILVUS, "narrow": NARROW}
 
 # Ids that look like what an encoding of another one gives.
 _DERIVED = uuid5_texts([b"a", b"int64:-5", b"uuid:00000000-0000-4000-8000-000000000001"]).to_pylist()

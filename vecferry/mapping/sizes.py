@@ -25,7 +25,7 @@ from vecferry.mapping.ids import DerivedIds, IdCodec
 from vecferry.mapping.oversized import OVERSIZED_CONSENT, oversized
 from vecferry.mapping.payload import PayloadPlan
 from vecferry.mapping.payload_profiler import value_bytes
-from vecferry.mapping.profile import PayloadProfile, Profile
+from vecferry.mapping.profile import LONG_RECORD_BYTES, LONG_VALUE_BYTES, PayloadProfile, Profile
 from vecferry.mapping.rules import quoted
 from vecferry.model import Decision, IdKind
 
@@ -183,7 +183,7 @@ def _side_bytes(payload: PayloadProfile, aside: frozenset[str] | None) -> int | 
 def _growth(profile: Profile, ids: IdCodec, document: DocumentCodec) -> int:
     """Bytes that the mapping adds to a payload at most, the document's own text and the side field apart."""
     added = 0
-    if isinstance(document, DocumentInPayload) and profile.documents.sizes.greatest:
+    if isinstance(document, DocumentInPayload) and _has_documents(profile):
         added += _entry_bytes(document.field)
     if isinstance(ids, DerivedIds) and ids.derives:
         added += _entry_bytes(ids.field) + _MOST_ESCAPED * (profile.longest_id_bytes + len("uint64:")) + 2
@@ -198,9 +198,8 @@ def _entry_bytes(key: str) -> int:
 def _payload(
     profile: Profile, target: Capabilities, limit: int, growth: int, side: int | None, document: DocumentCodec
 ) -> list[Decision]:
-    extent, inside = profile.payload.sizes, profile.documents.sizes.greatest > 0 and not target.document
-    if inside:
-        extent = max(extent, profile.with_document, key=lambda one: one.greatest)
+    inside = _has_documents(profile) and not target.document
+    extent = _with_documents(profile) if inside else profile.payload.sizes
     if side is None:
         surely = (limit - growth - _OUR_KEYS_BYTES) // 2
     else:
@@ -213,12 +212,24 @@ def _payload(
     return oversized("large payloads", what, limit, found, extent, target)
 
 
+def _has_documents(profile: Profile) -> bool:
+    return profile.documents.rows > profile.documents.absent
+
+
+def _with_documents(profile: Profile) -> Extent:
+    """Sizes of payloads with their documents in them; the payloads' own where none of them is long."""
+    if profile.with_document.greatest:
+        return profile.with_document
+    most = profile.payload.sizes.greatest + _MOST_ESCAPED * profile.documents.sizes.greatest + 2
+    return Extent(floor=min(most, LONG_RECORD_BYTES))
+
+
 def _values(
     profile: Profile, target: Capabilities, limit: int, document: DocumentCodec, side: int | None
 ) -> list[Decision]:
     decisions = []
     for key, seen in profile.payload.keys.items():
-        least, most = _above(seen.long_values, limit, seen.values) if seen.long_values.greatest > limit else (0, 0)
+        least, most = _above(_value_sizes(profile.payload, key), limit, seen.values)
         if isinstance(document, DocumentFromPayload) and key == document.field:
             # Strings leave for the document; what is left may be any of the others.
             least, most = 0, min(most, seen.values - seen.strings())
@@ -236,8 +247,14 @@ def _documents(profile: Profile, document: DocumentCodec) -> Extent:
     if isinstance(document, SameDocument):
         return profile.documents.sizes
     if isinstance(document, DocumentFromPayload):
-        return profile.payload.keys[document.field].long_values
+        return _value_sizes(profile.payload, document.field)
     return Extent()
+
+
+def _value_sizes(payload: PayloadProfile, key: str) -> Extent:
+    """Sizes of the values of one key. None is longer than the longest payload."""
+    found = payload.keys[key].long_values
+    return found if found.greatest else Extent(floor=min(payload.sizes.greatest, LONG_VALUE_BYTES))
 
 
 def _above(extent: Extent, limit: int, rows: int) -> tuple[int, int]:
