@@ -48,6 +48,18 @@ def test_a_folder_lists_its_collections_only(tmp_path: Path) -> None:
     assert not any((tmp_path / "empty").iterdir())
 
 
+def test_a_folder_of_the_local_mode_is_listed_without_opening_a_pickle(tmp_path: Path) -> None:
+    """Its names need no trust, and an alias is none of them."""
+    client = QdrantClient(path=str(tmp_path / "local"))
+    for name in ("a", "b"):
+        client.create_collection(name, models.VectorParams(size=4, distance=models.Distance.DOT))
+    alias = models.CreateAlias(collection_name="a", alias_name="other")
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    client.close()
+    found = registry.list_collections(parse(f"qdrant+path://{tmp_path}/local")).collections
+    assert [one.name for one in found] == ["a", "b"]
+
+
 def test_what_is_no_store_is_refused(server: QdrantServer, tmp_path: Path) -> None:
     """A collection's own URL, and a folder that is not there."""
     with pytest.raises(BadOption, match="names a collection"):

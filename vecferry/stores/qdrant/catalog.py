@@ -9,6 +9,7 @@ from vecferry.contract import Listed, Listing
 from vecferry.errors import BadOption, NotFound
 from vecferry.stores.qdrant.connection import Connection, endpoint, server_errors
 from vecferry.stores.qdrant.edge_folder import EdgeFolder
+from vecferry.stores.qdrant.local_folder import LocalFolder
 
 __all__ = ["list_collections"]
 
@@ -27,6 +28,8 @@ def _server_names(store: Address) -> list[str]:
 
 
 def _folder_names(store: Address) -> list[str]:
+    if store.scheme == "qdrant+path":
+        return LocalFolder(store.file, "", str(store)).names()
     if not store.file.is_dir():
         raise NotFound(f"{store} is no folder", advice="name the folder that holds the collections' folders")
     names = [found.name for found in store.file.iterdir() if found.is_dir() and not found.name.startswith(".")]
