@@ -161,7 +161,7 @@ def test_plan_inventory_and_verify_look_at_many(vecferry: Vecferry, store: str, 
 
 
 def test_an_export_of_many_is_loaded_as_many(vecferry: Vecferry, store: str, new: str, tmp_path: Path) -> None:
-    """One folder holds an archive for each file, named like it; those that are meant are loaded as the template says."""
+    """One folder holds an archive for each file, named like it; those that are meant are loaded under new names."""
     folder = tmp_path / "archives"
     exported = vecferry("export", store, folder, "--all", "--json")
     assert (exported.code, exported.document["verified"]) == (0, 3)
