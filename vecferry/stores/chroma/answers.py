@@ -56,9 +56,9 @@ class AnswerReader:
 def parse_answer(content: bytes) -> dict[str, Any]:
     """The columns of an answer. Where its vectors do not stand as expected, they are lists of Python floats."""
     start = _start(content)
-    if start < 0:
-        return _parsed(content)
     end = content.find(_END, start)
+    if start < 0 or end < 0:
+        return _parsed(content)
     rows = content.count(b"],[", start, end) + 1
     vectors = _numbers(content[start + 2 : end], rows)
     answer = _parsed(content[:start] + b"null" + content[end + len(_END) :])

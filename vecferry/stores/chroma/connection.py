@@ -136,7 +136,9 @@ class Connection:
         if self.reader is not None and ids:
             found = self.reader.get(model.id, ids, include)
             if found["ids"] == ids:  # else they were deleted meanwhile: another page will tell
-                self._reader_is_right = same_answers(found, _head(answer, len(ids)))
+                is_right = same_answers(found, _head(answer, len(ids)))
+                with self._lock:  # several pages may try it at once, and one difference is enough
+                    self._reader_is_right = is_right and self._reader_is_right is not False
 
     def upsert(self, model: Model, rows: Rows) -> None:
         """Write records; each is merged into the stored one of its id."""
