@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.mapping.cases import CHROMA, FILES, QDRANT, decisions, make_batch, make_schema, mapping_for, profile_of
+from tests.mapping.cases import (
+    CHROMA,
+    FILES,
+    MILVUS,
+    QDRANT,
+    decisions,
+    make_batch,
+    make_schema,
+    mapping_for,
+    profile_of,
+)
+from tests.mapping.cases import ids as typed
 from vecferry import batch as columns
 from vecferry import canonical
 from vecferry.capabilities import Capabilities
 from vecferry.errors import BadRecord
-from vecferry.mapping import Rules, decide
-from vecferry.mapping.ids import NAMESPACE, DerivedIds, SameIds, TextIds, uuid5_texts
+from vecferry.mapping import Mapping, Rules, decide
+from vecferry.mapping.ids import NAMESPACE, DerivedIds, NumberIds, SameIds, TextIds, uuid5_texts
 from vecferry.model import IdKind, RecordId
 
 STRING, UINT64, INT64, UUID = IdKind.STRING, IdKind.UINT64, IdKind.INT64, IdKind.UUID
@@ -187,3 +201,77 @@ def test_the_id_field_gives_way_to_a_key_of_that_name():
     batch = make_batch([(STRING, "a")], [{"vecferry_id": 1}])
     mapping = decide(make_schema(STRING), profile_of(batch), FILES, QDRANT, Rules())
     assert canonical.decode(columns.payloads(mapping.forward(batch))[0]) == {"vecferry_id": 1, "vecferry_id_": "a"}
+
+
+MOST = 2**63 - 2
+
+
+def test_unsigned_numbers_that_fit_become_int64_where_a_collection_has_one_kind():
+    """Milvus gets the numbers themselves as keys, and uint64 comes back."""
+    mapping, found, _ = mapped([(UINT64, "0"), (UINT64, str(MOST))], MILVUS)
+    assert found == [RecordId(INT64, "0"), RecordId(INT64, str(MOST))]
+    assert mapping.ids == NumberIds(MOST)
+    assert decisions(mapping)["ids"] == "encoded"
+    assert mapping.target_schema.id_kinds == {INT64}
+
+
+@pytest.mark.parametrize("ids", [[(INT64, "-7"), (INT64, "7")], [(STRING, "7"), (STRING, "a")]])
+def test_one_kind_that_the_collection_can_have_stays(ids):
+    """Signed numbers or strings alone are kept as they are."""
+    mapping, found, _ = mapped(ids, MILVUS)
+    assert (isinstance(mapping.ids, SameIds), mapping.target_schema.id_kinds) == (True, {ids[0][0]})
+    assert found == [RecordId(*one) for one in ids]
+
+
+def test_negative_and_unsigned_numbers_share_a_collection():
+    """The sign tells the kinds apart, so both are int64."""
+    mapping, found, _ = mapped([(INT64, "-7"), (UINT64, "7")], MILVUS)
+    assert found == [RecordId(INT64, "-7"), RecordId(INT64, "7")]
+    twin = RecordId(INT64, "7")
+    assert columns.record_ids(mapping.forward(columns.ids_batch([twin]))) == [RecordId(UINT64, "7")]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [(UINT64, "7"), (INT64, "7")],
+        [(UINT64, "7"), (STRING, "7")],
+        [(UINT64, "7"), (UUID, A_UUID)],
+        [(UINT64, str(MOST + 1))],
+        [(INT64, str(2**63 - 1)), (INT64, "-1")],
+        [(UINT64, str(2**64 - 1)), (INT64, "-1")],
+    ],
+)
+def test_kinds_that_int64_confuses_and_numbers_beyond_it_become_text(ids):
+    """Every other mixture is written as strings, no two alike, and comes back typed."""
+    mapping, found, _ = mapped(ids, MILVUS)
+    assert isinstance(mapping.ids, TextIds)
+    assert len(set(found)) == len(ids)
+    assert {one.kind for one in found} == {STRING}
+
+
+def test_a_number_that_the_plan_did_not_see_is_an_error_where_numbers_stay():
+    """One that is too great, and an int64 id that is taken already, are named; asked for alone they are absent."""
+    mapping = mapping_for(make_schema(UINT64), make_batch([(UINT64, "7")]), MILVUS)
+    for late in ((UINT64, str(2**63)), (INT64, "7"), (STRING, "7")):
+        with pytest.raises(BadRecord, match="does not fit"):
+            mapping.forward(make_batch([(UINT64, "8"), late]))
+        assert columns.record_ids(mapping.forward(columns.ids_batch([RecordId(*late)])))[0].kind is not INT64
+
+
+def test_a_collection_of_int64_that_someone_chose_refuses_other_ids():
+    """The kind that the address names is kept to: the plan says what does not fit."""
+    chosen = replace(MILVUS, id_kinds=frozenset({INT64}))
+    for one in ((UINT64, str(2**63)), (INT64, str(2**63 - 1)), (STRING, "a")):
+        (refusal,) = mapping_for(make_schema(one[0]), make_batch([one]), chosen).refusals()
+        assert refusal.feature == "ids"
+
+
+@settings(max_examples=40, deadline=None)
+@given(found=st.lists(typed(*IdKind), min_size=1, max_size=6, unique=True))
+def test_ids_of_one_kind_a_collection_come_back_whatever_they_are(found):
+    """A plan made for these ids, and one made for none of them, give each id a place of its own of one kind."""
+    mapping, there, _ = mapped(found, MILVUS)
+    assert {one.kind for one in there} == mapping.target_schema.id_kinds
+    assert len(set(there)) == len(found)
+    assert Mapping.from_json(mapping.to_mark()).ids == mapping.ids
