@@ -34,11 +34,12 @@ from vecferry import batch, canonical
 from vecferry.batch import Dense, Multi, Sparse
 from vecferry.model import DType, IdKind, VectorField, VectorKind
 
-__all__ = ["MEMORY_BYTES", "Point", "Unreadable", "main", "unpickled"]
+__all__ = ["MEMORY_BYTES", "Point", "Reading", "Unreadable", "main", "unpickled"]
 
 MEMORY_BYTES = 4 << 30
 _CPU_S = 3600
 _BATCH_ROWS = 500
+_PAYLOAD_BYTES, _VALUE_BYTES = 64 << 20, 16  # twice what a server takes in one request
 _NEW_USER, _NEW_NET, _NO_NEW_PRIVILEGES = 0x10000000, 0x40000000, 38
 _UUID = re.compile(
     r"(?:urn:uuid:)?\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?|[0-9a-f]{32}", re.IGNORECASE
@@ -156,20 +157,36 @@ def typed_id(value: Any) -> tuple[IdKind, str]:
 
 def plain_payload(value: Any) -> Any:
     """A payload as the client shows it after opening: JSON types, with dates and UUIDs as text."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain_payload(item) for item in value]
-    if isinstance(value, dict):
-        found = {_key(key): plain_payload(item) for key, item in value.items()}
+    return _Plain().of(value)
+
+
+class _Plain:
+    """Turns a payload into plain JSON types, and stops where it swells: a pickle may name one list a million times."""
+
+    def __init__(self) -> None:
+        self._left_bytes = _PAYLOAD_BYTES
+
+    def of(self, value: Any) -> Any:
+        self._left_bytes -= _VALUE_BYTES + (len(value) if isinstance(value, str) else 0)
+        if self._left_bytes < 0:
+            raise Unreadable(f"its payload is larger than {_PAYLOAD_BYTES >> 20} MiB")
+        if value is None or isinstance(value, str | bool | int | float):
+            return value
+        if isinstance(value, list | tuple):
+            return [self.of(item) for item in value]
+        if isinstance(value, dict):
+            return self._object(value)
+        if isinstance(value, _Uuid):
+            return str(value)
+        if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+            return pydantic_core.to_jsonable_python(value)
+        raise Unreadable(f"its payload holds a value of type {type(value).__name__}")
+
+    def _object(self, value: dict[Any, Any]) -> dict[str, Any]:
+        found = {_key(key): self.of(item) for key, item in value.items()}
         if len(found) < len(value):
             raise Unreadable("its payload has two keys that are one in JSON")
         return found
-    if isinstance(value, _Uuid):
-        return str(value)
-    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-        return pydantic_core.to_jsonable_python(value)
-    raise Unreadable(f"its payload holds a value of type {type(value).__name__}")
 
 
 def _key(key: Any) -> str:
@@ -312,7 +329,7 @@ _ARRAYS: dict[VectorKind, Callable[[list[Any], VectorField], pa.Array]] = {
 # The process
 
 
-class _Reading:
+class Reading:
     """The points of one database, newest first; of several rows with one id the newest counts, as in the client."""
 
     def __init__(self, database: str, fields: Sequence[VectorField]) -> None:
@@ -401,7 +418,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     fields = _fields(request)
     try:
-        reading = _Reading(request["database"], fields)
+        reading = Reading(request["database"], fields)
         _warm_up(fields)
         _leave_network()
         _give_up_rights()

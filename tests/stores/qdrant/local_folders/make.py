@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient, models
 
 def payloads():
     """What applications store, dates and UUIDs as objects among it: clients before 1.20 pickle them as they are."""
-    when = datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+    when = datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     return {
         1: {"title": "first", "list": [1, 2.5, None, True, "x"], "nested": {"a": {"b": []}}},
         2: {"when": when, "day": datetime.date(2020, 1, 2), "who": uuid.UUID(int=7), "pair": (1, 2)},
