@@ -18,15 +18,20 @@ PINNED = {
         "LossRefused", "MissingExtra", "NotFound", "PlanRefused", "RetryLater", "Stopped", "StoreRefused",
         "TargetNotEmpty", "UnsafeRoute", "VecferryError",
     },
+    "vecferry.operations.archives": {"archive_url", "collection_url", "start_export", "start_load"},
+    "vecferry.operations.backup_sets": {"Pruned", "Verified", "list_backups", "newest_of", "prune", "verify_backups"},
     "vecferry.operations.backups": {
-        "Backup", "Restored", "archive_url", "backup", "copy_back", "copy_source", "restore", "start_export",
-        "start_load",
+        "Backup", "Method", "backup", "choose_method", "copy_backup", "found_backup", "start_backup",
     },
-    "vecferry.operations.look": {"Preview", "Status", "inventory", "preview", "status", "verify"},
-    "vecferry.operations.migrations": {"STRATEGIES", "abort", "approve", "run", "start"},
+    "vecferry.operations.look": {
+        "NAME", "Preview", "Status", "counted", "mapping_between", "preview", "status", "verify",
+    },
+    "vecferry.operations.migrations": {"STRATEGIES", "abort", "approve", "entry_of", "logical_name", "run", "start"},
     "vecferry.operations.report": {"report", "sheet_markdown", "write_report"},
+    "vecferry.operations.restores": {"Restored", "find_backup", "restore", "restore_whole", "start_restore", "tidy"},
     "vecferry.operations.routes": {"discard", "rollback", "route"},
     "vecferry.operations.serving": {"route"},
+    "vecferry.operations.surveys": {"Fit", "Inspection", "Sizes", "inspect"},
 }  # fmt: skip
 
 

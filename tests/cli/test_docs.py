@@ -17,10 +17,21 @@ from vecferry.cli.main import app
 from vecferry.config import MigrationConfig, make_config
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def _commands(group: Any, before: str = "") -> dict[str, Any]:
+    """Every command by its words; those of a group have two."""
+    found: dict[str, Any] = {}
+    for name, item in group.commands.items():
+        found |= _commands(item, f"{before}{name} ") if hasattr(item, "commands") else {f"{before}{name}": item}
+    return found
+
+
+COMMANDS = _commands(typer.main.get_command(app))
 EVERY_COMMAND = {
     "demo", "stores", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
-    "resume", "approve", "abort", "route", "rollback", "discard", "verify",
+    "resume", "approve", "abort", "route", "rollback", "discard", "verify", "backups list", "backups verify",
+    "backups prune",
 }  # fmt: skip
 
 
@@ -58,8 +69,9 @@ def test_every_command_takes_json_and_its_help_has_examples_that_parse(name: str
     assert _examples(name)
     for example in _examples(name):
         words = shlex.split(example)
-        assert words[:2] == ["vecferry", name]
-        COMMANDS[name].make_context(name, words[2:])
+        parts = len(name.split())
+        assert words[: parts + 1] == ["vecferry", *name.split()]
+        COMMANDS[name].make_context(name, words[parts + 1 :])
 
 
 def test_every_option_is_described_once_as_its_help_says() -> None:
@@ -109,10 +121,12 @@ def test_the_documents_have_the_keys_that_the_docs_say(
     found["inventory"] = vecferry("inventory", source, "--json").document
     found["route"] = vecferry("route", "docs", "--json").document
     found |= {word: vecferry(word, name, "--json").document for word in ("rollback", "discard")}
-    found["backup` of files"] = vecferry("backup", source, tmp_path / "b", "--json").document
+    found["backup"] = vecferry("backup", source, tmp_path / "b", "--json").document
     found["restore` of files"] = vecferry(
         "restore", tmp_path / "b", f"numpy://{tmp_path}/c/docs.npy", "--json"
     ).document
+    for words in (("list",), ("verify",), ("prune", "--keep-daily", 1)):
+        found[f"backups {words[0]}"] = vecferry("backups", words[0], tmp_path / "b", *words[1:], "--json").document
     for command, document in found.items():
         assert document.keys() - {"error"} == _keys(command), command
 
