@@ -56,6 +56,7 @@ class TestListOfPoints(_Form):
     dialect = "list"
 
 
+@pytest.mark.slow
 class TestChromaColumns(_Form):
     """The answer of Chroma's get."""
 
