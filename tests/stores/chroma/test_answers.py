@@ -133,9 +133,15 @@ def table(source: Source, parts: frozenset[Part] = ALL_PARTS) -> pa.Table:
 
 
 def write(client: Any, name: str, content: dict[str, Any]) -> None:
+    """With Chroma's client alone, which takes documents for all of its records or for none."""
     collection = client.create_collection(name, embedding_function=None)
-    for text, (vector, document, metadata) in content.items():
-        collection.add(ids=[text], embeddings=[vector], documents=document and [document], metadatas=[metadata])
+    for has_document in (True, False):
+        some_ids = [text for text, row in content.items() if (row[1] is not None) is has_document]
+        vectors, documents, metadatas = ([content[text][column] for text in some_ids] for column in range(3))
+        if some_ids:
+            collection.add(
+                ids=some_ids, embeddings=vectors, documents=documents if has_document else None, metadatas=metadatas
+            )
 
 
 def bits(found: pa.Table) -> list[bytes]:

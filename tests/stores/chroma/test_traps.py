@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pytest
+from chromadb.errors import ChromaError
 
 from tests.support.chroma_server import ChromaServer
 from vecferry import batch as batches
@@ -193,6 +194,36 @@ def test_what_chroma_would_change_is_refused_before_it_is_written(place: Place) 
             with pytest.raises(BadRecord, match="record 'bad': 'key' is"):
                 target.write(records(["good", "bad"], [{"fine": 1}, {"fine": 1, "key": value}]))
         assert target.count() == 0
+
+
+@pytest.mark.parametrize(("value", "kept"), [(-0.0, 0.0), (2**63, 2.0**63), (632 / 7, 90.28571428571428)])
+def test_chroma_changes_numbers_in_silence(place: Place, value: float, kept: float) -> None:
+    """Its client stores another number than it was given, without a word; here it is refused, or told beforehand."""
+    with created(place) as target:
+        with place.client() as client:
+            collection = client.get_collection(place.name("records"), embedding_function=None)
+            collection.add(ids=["a"], embeddings=vectors(1), metadatas=[{"key": value}])
+        stored = payload_of(read_all(target), "a")["key"]
+        assert (repr(stored), repr(kept) != repr(value)) == (repr(kept), True)
+        if value == 632 / 7:
+            assert floats.predict(value, floats.PASSES[target.capabilities().payload.float_text]) == kept
+        else:
+            with pytest.raises(BadRecord, match="'b': 'key' is"):
+                target.write(records(["b"], [{"key": value}]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), []])
+def test_values_that_chroma_drops_or_refuses_are_refused_here(place: Place, value: Any) -> None:
+    """Its engine drops NaN and infinity in silence where its server says no, and neither has empty lists: nor here."""
+    with created(place) as target, place.client() as client:
+        collection = client.get_collection(place.name("records"), embedding_function=None)
+        with contextlib.suppress(ChromaError, ValueError):
+            collection.add(ids=["a"], embeddings=vectors(1), metadatas=[{"key": value, "n": 1}])
+        shown = collection.get()["metadatas"]
+        assert shown in ([], [{"n": 1}])
+        assert bool(shown) == (value != [] and place.address("x").scheme == "chroma+path")
+        with pytest.raises(BadRecord, match="'b': 'key' is"):
+            target.write(records(["b"], [{"key": value}]))
 
 
 def test_one_id_twice_in_a_batch_is_refused(place: Place) -> None:
