@@ -341,6 +341,20 @@ def test_templates_keep_databases_apart(harness: Harness, target: str, two_datab
     assert shortfall(harness, opened) is None
 
 
+def test_a_folder_of_many_collections_is_copied_once(harness: Harness, two_databases: str) -> None:
+    """The collections of an engine's folder are in the same files: one backup is made, and it is that of each."""
+    asked = request(two_databases, f"jsonl://{harness.folder}/new", "load", target_name="{database}_{name}")
+    opened, members = run(harness, asked)
+    assert outcomes(members) == {"docs": Outcome.DONE, "second/docs": Outcome.DONE}
+    assert sorted(path.name for path in (harness.folder / "new").glob("*.jsonl")) == [
+        "default_database_docs.jsonl",
+        "second_docs.jsonl",
+    ]
+    facts = [harness.ledger.fact(one, "backup") for one in opened.members]
+    assert facts[0] == facts[1]
+    assert len(list((harness.folder / "home").rglob("chroma.sqlite3"))) == 1
+
+
 @pytest.fixture(scope="module")
 def two_databases(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a Chroma folder with a collection `docs` in each of two databases."""

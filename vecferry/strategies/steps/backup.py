@@ -7,8 +7,9 @@ from vecferry.contract import Source
 from vecferry.errors import ArchiveDamaged
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.shared_copy import copied_by_another, stamp_of
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer.backup import CopiedFile, copy_store, list_files
+from vecferry.transfer.backup import copy_store, list_files
 from vecferry.transfer.backup_listing import BackupListing, Method, utc_now, write_listing
 from vecferry.transfer.backup_set import finish, read_making
 from vecferry.transfer.engine_name import engine_name
@@ -21,21 +22,24 @@ def back_up(ref: Ref) -> None:
     work = open_work(ref)
 
     def copy() -> dict[str, object]:
-        copied = _copy(work) if work.config.backup else ()
-        return {"folder": str(work.backup_folder) if copied else None, "files": plain.to_plain(copied)}
+        return _copy(work) if work.config.backup else {"folder": None, "files": []}
 
     work.once("backup", copy)
 
 
-def _copy(work: Work) -> tuple[CopiedFile, ...]:
+def _copy(work: Work) -> dict[str, object]:
     made_at = utc_now()
     work.release()  # an engine of this process must be closed while its files are copied
     with registry.open_source(work.config.source.address()) as source:
-        if not source.files():
-            return ()
+        files = source.files()
+        if not files:
+            return {"folder": None, "files": []}
+        shared, stamp = copied_by_another(work, files), stamp_of(files)
+        if shared is not None:
+            return dict(shared)
         listing = _listing(work, source, made_at)
         write_listing(work.backup_folder, listing)
-        return listing.files
+        return {"folder": str(work.backup_folder), "files": plain.to_plain(listing.files), "stamp": stamp}
 
 
 def _listing(work: Work, source: Source, made_at: str) -> BackupListing:

@@ -13,6 +13,7 @@ from vecferry.mapping import Mapping, Profile
 from vecferry.mapping import decide as decide_mapping
 from vecferry.model import CollectionSchema
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.shared_copy import copied_by_another
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, pace, progress, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
@@ -65,7 +66,8 @@ def _copied_bytes(work: Work) -> int:
     """What the backup of a source made of files will need; an export copies none."""
     if not (work.config.backup and work.loads):
         return 0
-    return sum(item.file.stat().st_size for item in handles.source(work.config.source.address()).files())
+    files = handles.source(work.config.source.address()).files()
+    return 0 if copied_by_another(work, files) else sum(item.file.stat().st_size for item in files)
 
 
 def _target_capabilities(work: Work, schema: CollectionSchema) -> Capabilities:
