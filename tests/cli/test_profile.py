@@ -73,6 +73,8 @@ def test_records_that_are_too_large_stay_behind_with_consent(vecferry: Vecferry,
     assert not (tmp_path / "new").exists()
     run = vecferry("migrate", *pair, "--consent", "oversized_records", "--approve", "auto", "--json")
     assert (run.code, run.document["verdict"]["state"]) == (0, "same")
+    counts = run.document["verdict"]["levels"][1]
+    assert (counts["checked"], "1 of the source's records stayed behind" in counts["bound"]) == (9, True)
     assert set(contents(f"chroma+path://{tmp_path}/new/docs")) == set("012456789")
 
 

@@ -90,7 +90,7 @@ def verify(config: MigrationConfig) -> Verdict:
         counts = compare_counts(rows.rows, target.count())
         id_batches = (batch for part in target.slices(1) for batch in target.read(part, IDS_ONLY, 5000))
         extra, examples = compare_ids(IdTable(ids), id_batches, missing=rows.missing)
-        return judge(schema, counts, examples, extra, rows)
+        return judge(schema, counts, examples, extra, rows, found.inventory.profile.rows - rows.rows)
 
 
 def counted(phase: str, config: MigrationConfig) -> Callable[[int], None]:

@@ -23,14 +23,22 @@ _NOT_YET = {
 
 
 def judge(
-    schema: Sequence[Finding], counts: Sequence[Finding], others: Sequence[Finding], other_ids: int, rows: Comparison
+    schema: Sequence[Finding],
+    counts: Sequence[Finding],
+    others: Sequence[Finding],
+    other_ids: int,
+    rows: Comparison,
+    left_behind: int = 0,
 ) -> Verdict:
-    """The verdict over a whole collection: schema, counts, `other_ids` that only a full list shows, all rows."""
+    """The verdict over a whole collection: schema, counts, `other_ids` that only a full list shows, all rows.
+
+    `left_behind`: records of the source that stayed there, as the plan said and somebody agreed to.
+    """
     of = {level: tuple(item for item in rows.findings if item.level is level) for level in Level}
     ids, payloads = rows.missing + rows.surplus + other_ids, rows.payloads + rows.documents
     levels = [
         _level(Level.SCHEMA, 1, schema, len(schema), "every vector's kind, dtype, dimension and metric"),
-        _level(Level.COUNT, rows.rows, counts, len(counts), "exact counts"),
+        _level(Level.COUNT, rows.rows, counts, len(counts), "exact counts" + _stayed(left_behind)),
         _level(Level.IDS, rows.rows, of[Level.IDS] + tuple(others), ids, "the full id set"),
         _of_rows(Level.PAYLOAD, rows, of[Level.PAYLOAD], payloads, "every payload and document, byte for byte"),
         replace(
@@ -41,6 +49,10 @@ def judge(
     levels += [LevelResult(level, LevelState.NOT_CHECKED, bound=what) for level, what in _NOT_YET.items()]
     same = all(result.state is LevelState.VERIFIED for result in levels if result.level in GATE)
     return Verdict(VerdictState.SAME if same else VerdictState.DIFFERENT, tuple(levels))
+
+
+def _stayed(rows: int) -> str:
+    return f"; {rows:,} of the source's records stayed behind, as agreed to" if rows else ""
 
 
 def _level(level: Level, checked: int, findings: Sequence[Finding], differences: int, bound: str) -> LevelResult:

@@ -116,7 +116,7 @@ def _judge(work: Work) -> Verdict:
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
     counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
     extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
-    return judge(schema, counts, examples, extra, rows)
+    return judge(schema, counts, examples, extra, rows, work.plan.rows - rows.rows)
 
 
 def _all_ids(reader: Target) -> Iterator[pa.RecordBatch]:
