@@ -12,7 +12,9 @@ from tests.docs.pages import PAGES, ROOT, blocks, named, text_of
 from vecferry import config, errors
 from vecferry.cli.actions import store_table
 from vecferry.errors import VecferryError
-from vecferry.mapping import metrics, vector_decisions
+from vecferry.mapping import metrics, oversized, payload, vector_decisions
+from vecferry.rule_sets import RULE_SETS, RuleSet
+from vecferry.stores.faiss_index.view import RECONSTRUCTED_CONSENT
 from vecferry.stores.registry import STORES, StoreEntry
 
 DOCS = ROOT / "docs"
@@ -91,11 +93,28 @@ def test_the_store_table_of_the_readme_is_current() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [metrics.METRIC_CONSENT, vector_decisions.DTYPE_CONSENT, vector_decisions.MISSING_CONSENT]
+    "name",
+    [
+        metrics.METRIC_CONSENT,
+        vector_decisions.DTYPE_CONSENT,
+        vector_decisions.MISSING_CONSENT,
+        oversized.OVERSIZED_CONSENT,
+        payload.NULL_CONSENT,
+        RECONSTRUCTED_CONSENT,
+    ],
 )
 def test_every_consent_is_explained(name: str) -> None:
     """A loss that can be agreed to is told of where decisions are explained."""
     assert f"`{name}`" in text_of(DOCS / "concepts.md")
+
+
+@pytest.mark.parametrize("one", RULE_SETS.values(), ids=lambda one: one.name)
+def test_every_rule_of_every_profile_is_explained(one: RuleSet) -> None:
+    """The page of profiles names each profile, the schemes that it is for, and each of its rules."""
+    text = text_of(DOCS / "profiles.md")
+    assert f"| `{one.name}` |" in text
+    assert all(f"`{scheme}://`" in text for scheme in one.schemes)
+    assert all(f"| {rule.says} " in text for rule in one.rules)
 
 
 @pytest.mark.parametrize("field", config.MigrationConfig.model_fields)
