@@ -45,7 +45,7 @@ def plan(source: Address, target: Address, route: str) -> AliasPlan:
     here, there = registry.entry(source.scheme), registry.entry(target.scheme)
     if not (here.aliases and there.aliases and here.kind == there.kind):
         return AliasPlan(route, False, "applications learn of it from `vecferry route`: these stores share no alias")
-    if (source.host, source.port) != (target.host, target.port):
+    if _server(source) != _server(target):
         return AliasPlan(
             route, False, "applications learn of it from `vecferry route`: an alias cannot span two servers"
         )
@@ -53,6 +53,11 @@ def plan(source: Address, target: Address, route: str) -> AliasPlan:
         says = f"applications learn of it from `vecferry route`: {route!r} is a collection's own name (see --route)"
         return AliasPlan(route, False, says)
     return AliasPlan(route, True, f"the alias {route!r} follows, and is read back")
+
+
+def _server(address: Address) -> tuple[str, int | None, str]:
+    """Which server an address means; behind one proxy there may be several."""
+    return address.host, address.port, address.options.get("prefix", "").strip("/")
 
 
 def _open(address: Address) -> Aliasing:

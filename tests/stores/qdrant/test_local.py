@@ -299,7 +299,7 @@ def test_of_several_spellings_the_latest_counts(folder: Path) -> None:
 
 
 def read_here(folder: Path) -> list[pa.RecordBatch]:
-    """Every point of `docs` by the reader's own code, in this process: quicker where the process is not the question."""
+    """Every point of `docs` by the reader's own code, in this process: quicker, where that is not the question."""
     field = VectorField("", VectorKind.DENSE, DType.FLOAT64, 2, Metric.COSINE)
     return list(Reading(str(folder / "collection" / "docs" / "storage.sqlite"), [field]).batches())
 

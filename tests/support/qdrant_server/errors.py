@@ -17,6 +17,7 @@ class Failure(Enum):
     BAD_INPUT = (grpc.StatusCode.INVALID_ARGUMENT, 400)
     VALIDATION = (grpc.StatusCode.INVALID_ARGUMENT, 422)
     UNAUTHENTICATED = (grpc.StatusCode.UNAUTHENTICATED, 401)
+    FORBIDDEN = (grpc.StatusCode.PERMISSION_DENIED, 403)
     NOT_FOUND = (grpc.StatusCode.NOT_FOUND, 404)
     STANDALONE = (grpc.StatusCode.UNIMPLEMENTED, 405)
     ALREADY_EXISTS = (grpc.StatusCode.ALREADY_EXISTS, 409)

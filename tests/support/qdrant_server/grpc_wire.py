@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 from qdrant_client import grpc as messages
 
+from tests.support.tls_certificates import Certificates
+
 from . import grpc_collections as collections
 from . import grpc_points as points
 from .errors import ApiError, engine_errors
@@ -70,7 +72,7 @@ class Calls(grpc.GenericRpcHandler):
         def handle(request: Any, context: grpc.ServicerContext) -> Any:
             try:
                 if path not in OPEN_CALLS:
-                    self._service.check_key(headers)
+                    self._service.check_key(headers, method)
                 collection = getattr(request, "collection_name", "")
                 with self._service.request("grpc", method, collection), engine_errors():
                     return answer(self._service, request)
@@ -102,7 +104,7 @@ def refuse(context: grpc.ServicerContext, error: ApiError) -> None:
 class GrpcWire:
     """A gRPC server on 127.0.0.1; port 0 takes a free one."""
 
-    def __init__(self, service: Service, port: int) -> None:
+    def __init__(self, service: Service, port: int, certificates: Certificates | None = None) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="loopback-grpc")
         options = [
             ("grpc.max_send_message_length", NO_LIMIT),
@@ -110,8 +112,14 @@ class GrpcWire:
             ("grpc.so_reuseport", 0),
         ]
         self._server = grpc.server(self._threads, handlers=[Calls(service)], options=options)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self.port = self._open(f"127.0.0.1:{port}", certificates)
         self._server.start()
+
+    def _open(self, address: str, certificates: Certificates | None) -> int:
+        if certificates is None:
+            return int(self._server.add_insecure_port(address))
+        pair = (certificates.key.read_bytes(), certificates.certificate.read_bytes())
+        return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
 
     def stop(self) -> None:
         """Cut what is under way, as the end of a process would."""

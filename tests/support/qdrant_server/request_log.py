@@ -23,12 +23,16 @@ READS = frozenset(
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its method, the collection that it named, the one behind that name, and the wire."""
+    """One request: its method, the collection that it named, the one behind that name, and the wire.
+
+    `encodings` are the compressions that a REST client says it reads.
+    """
 
     method: str
     named: str
     collection: str
     wire: str
+    encodings: str = ""
 
     @property
     def is_write(self) -> bool:

@@ -1,6 +1,7 @@
 """The REST wire: HTTP/1.1 by the standard library, answered by the core."""
 
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -8,6 +9,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from tests.support.tls_certificates import Certificates
 
 from . import snapshots_rest
 from .errors import ApiError, Failure, engine_errors
@@ -71,7 +74,10 @@ class Handler(BaseHTTPRequestHandler):
         return HTTPStatus.OK, JSON, encoded(answer)
 
     def _result(self, found: Route, body: bytes, query: str) -> Any:
-        with self.service.request("rest", found.method, found.name), engine_errors():
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.service.check_key(headers, found.method)
+        encodings = headers.get("accept-encoding", "")
+        with self.service.request("rest", found.method, found.name, encodings), engine_errors():
             if len(body) > MAX_BODY_BYTES:
                 limit = f"is larger than allowed (limit: {MAX_BODY_BYTES} bytes)."
                 raise ApiError(Failure.BAD_INPUT, f"JSON payload ({len(body)} bytes) {limit}")
@@ -153,17 +159,24 @@ class Listener(ThreadingHTTPServer):
                 continue  # the client was faster
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is a fault of this server."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """A client that went away or trusts nobody is no news; anything else is a fault of this server."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 
 class RestWire:
     """An HTTP server on 127.0.0.1; port 0 takes a free one."""
 
-    def __init__(self, service: Service, port: int) -> None:
+    def __init__(self, service: Service, port: int, certificates: Certificates | None = None) -> None:
         handler = type("BoundHandler", (Handler,), {"service": service})
         self._listener = Listener(("127.0.0.1", port), handler)
+        if certificates is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.certificate, certificates.key)
+            # The handshake belongs to the connection's own thread: a client that refuses it must not end the server.
+            self._listener.socket = context.wrap_socket(
+                self._listener.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port: int = self._listener.server_address[1]
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), name="loopback-rest")
         self._thread.start()

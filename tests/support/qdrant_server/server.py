@@ -3,6 +3,8 @@
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.tls_certificates import Certificates
+
 from .faults import Faults
 from .grpc_wire import GrpcWire
 from .request_log import RequestLog
@@ -14,20 +16,32 @@ from .snapshots import Snapshots
 class QdrantServer:
     """A Qdrant on 127.0.0.1 whose data live in `folder` and survive it; port 0 takes a free one.
 
-    `requests` is the log of what was asked, `faults` orders failures. It serves from its start to its stop,
-    as a context or by hand.
+    `read_only_key` may read and not write; `certificates` turn both wires into TLS. `requests` is the log of what
+    was asked, `faults` orders failures. It serves from its start to its stop, as a context or by hand.
     """
 
-    def __init__(self, folder: Path, api_key: str | None = None, *, grpc_port: int = 0, rest_port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        api_key: str | None = None,
+        *,
+        grpc_port: int = 0,
+        rest_port: int = 0,
+        read_only_key: str | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.folder = folder
         self.api_key = api_key
+        self.read_only_key = read_only_key
+        self.certificates = certificates
         self.grpc_port = grpc_port
         self.rest_port = rest_port
         self._running: tuple[Service, GrpcWire, RestWire] | None = None
 
     def start(self) -> "QdrantServer":
-        service = Service(self.folder, self.api_key)
-        grpc_wire, rest_wire = GrpcWire(service, self.grpc_port), RestWire(service, self.rest_port)
+        service = Service(self.folder, self.api_key, self.read_only_key)
+        grpc_wire = GrpcWire(service, self.grpc_port, self.certificates)
+        rest_wire = RestWire(service, self.rest_port, self.certificates)
         self.grpc_port, self.rest_port = grpc_wire.port, rest_wire.port
         self._running = (service, grpc_wire, rest_wire)
         return self
@@ -45,7 +59,7 @@ class QdrantServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.rest_port}"
+        return f"{'https' if self.certificates else 'http'}://127.0.0.1:{self.rest_port}"
 
     @property
     def requests(self) -> RequestLog:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import httpx
@@ -17,6 +20,7 @@ import orjson
 from qdrant_client import QdrantClient
 from qdrant_client import grpc as official
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.connection import header_adder_interceptor
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from vecferry.address import Address
@@ -27,6 +31,7 @@ from vecferry.stores.qdrant.wire import CHANNEL_OPTIONS
 __all__ = ["Connection", "Endpoint", "Wire", "endpoint", "server_errors"]
 
 GRPC_PORT, REST_PORT = 6334, 6333
+_WEB_PORTS = {True: 443, False: 80}  # of HTTP with and without TLS, where a prefix shows that a proxy answers
 # Neither wire compresses: a server spends most of its time on gzip for clients that take it.
 _IDENTITY = {"accept-encoding": "identity"}
 _NO_GRPC_HERE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "UNKNOWN"})
@@ -44,7 +49,11 @@ class Wire(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is and how long one call may take. `wire` None: gRPC where it answers, else REST."""
+    """Where a server is and how long one call may take. `wire` None: gRPC where it answers, else REST.
+
+    `prefix`: the path (`/qdrant`) below which a proxy has REST. `ca`: a file of certificates to trust instead of
+    the system's.
+    """
 
     url: str
     host: str
@@ -54,10 +63,12 @@ class Endpoint:
     key: str | None
     wire: Wire | None
     timeout_s: float
+    prefix: str = ""
+    ca: Path | None = None
 
     @property
     def rest_url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.rest_port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.rest_port}{self.prefix}"
 
     @property
     def key_is_exposed(self) -> bool:
@@ -66,31 +77,63 @@ class Endpoint:
 
 
 def endpoint(address: Address) -> Endpoint:
-    """The endpoint of a URL. Raises BadOption for a wire that is none, or a number that is none."""
+    """The endpoint of a URL. Raises BadOption for a wire that is none, a number that is none, or what cannot be met."""
     if not address.host:
         raise BadOption(f"{address} names no host", advice="write qdrant://HOST:6334/COLLECTION")
-    wire = _wire(address)
+    tls, prefix = address.scheme == "qdrants", _prefix(address)
+    wire = _wire(address, prefix)
     rest_only = wire is Wire.REST and "rest_port" not in address.options
+    default_port = _WEB_PORTS[tls] if prefix else REST_PORT
     return Endpoint(
         url=str(address),
         host=f"[{address.host}]" if ":" in address.host else address.host,
         grpc_port=address.port or GRPC_PORT,
-        rest_port=(address.port or REST_PORT) if rest_only else int(address.positive("rest_port", REST_PORT)),
-        tls=address.scheme == "qdrants",
+        rest_port=(address.port or default_port) if rest_only else int(address.positive("rest_port", default_port)),
+        tls=tls,
         key=address.secrets.get("api_key"),
         wire=wire,
         timeout_s=address.positive("timeout_s", 60.0),
+        prefix=prefix,
+        ca=_authority(address, tls),
     )
 
 
-def _wire(address: Address) -> Wire | None:
-    text = address.options.get("wire")
+def _prefix(address: Address) -> str:
+    """A proxy's path, with a slash before it and none behind it."""
+    if "/" in address.raw_path.strip("/"):
+        raise BadOption(
+            f"{address} has a path of several parts",
+            advice="the path is the collection's name (a slash in it is %2F); a proxy's path is ?prefix=/PATH",
+        )
+    text = address.options.get("prefix")
     if text is None:
-        return None
+        return ""
+    found = quote(text.strip("/"), safe="/")
+    if not found:
+        raise BadOption(f"prefix={text} is no path", advice="write prefix=/qdrant, or leave it out")
+    return f"/{found}"
+
+
+def _wire(address: Address, prefix: str) -> Wire | None:
+    text = address.options.get("wire")
     try:
-        return Wire(text)
+        wire = None if text is None else Wire(text)
     except ValueError:
         raise BadOption(f"wire={text} is no wire", advice="wire=grpc or wire=rest") from None
+    if prefix and wire is Wire.GRPC:
+        raise BadOption("gRPC has no path prefix", advice="leave wire=grpc out: behind a prefix REST is used")
+    return Wire.REST if prefix else wire
+
+
+def _authority(address: Address, tls: bool) -> Path | None:
+    text = address.options.get("ca")
+    if text is None:
+        return None
+    if not tls:
+        raise BadOption(f"{address} names a CA and is not encrypted", advice="write qdrants://")
+    if not Path(text).is_file():
+        raise BadOption(f"ca={text} is no file", advice="name a file of PEM certificates")
+    return Path(text)
 
 
 class Connection:
@@ -121,16 +164,22 @@ class Connection:
         with self._lock:
             place, options = f"{self.endpoint.host}:{self.endpoint.grpc_port}", list(_CHANNEL_OPTIONS.items())
             if self.endpoint.tls:
-                channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(), options)
+                roots = None if self.endpoint.ca is None else self.endpoint.ca.read_bytes()
+                channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(roots), options)
             else:
                 channel = grpc.insecure_channel(place, options)
             self._opened.callback(channel.close)
             return channel
 
     @property
-    def _verify(self) -> bool:
+    def _verify(self) -> bool | ssl.SSLContext:
         """Certificates are checked where there are any; loading them costs 0.1 s that plain HTTP need not pay."""
-        return self.endpoint.tls
+        if self.endpoint.ca is None:
+            return self.endpoint.tls
+        try:
+            return ssl.create_default_context(cafile=self.endpoint.ca)
+        except (ssl.SSLError, OSError) as error:
+            raise BadOption(f"ca={self.endpoint.ca} holds no certificates: {error}") from error
 
     @property
     def metadata(self) -> list[tuple[str, str]]:
@@ -169,7 +218,10 @@ class Connection:
                 check_compatibility=False,
                 metadata=dict(_IDENTITY),
                 verify=self._verify,
+                prefix=self.endpoint.prefix or None,
             )
+            if self.wire is Wire.GRPC and self.endpoint.ca is not None:
+                _give_channel(client, self.channel, self.metadata)
             self._opened.callback(client.close)
             return client
 
@@ -200,6 +252,13 @@ class Connection:
             self._opened.close()
             for name in ("wire", "channel", "http", "client"):
                 self.__dict__.pop(name, None)
+
+
+def _give_channel(client: QdrantClient, channel: grpc.Channel, metadata: list[tuple[str, str]]) -> None:
+    """Let the official client use our channel: it has no option for certificates of its own."""
+    remote: Any = client._client
+    told = grpc.intercept_channel(channel, header_adder_interceptor(metadata))
+    remote._grpc_channel_pool = [told] * remote._get_grpc_pool_size()
 
 
 @contextlib.contextmanager

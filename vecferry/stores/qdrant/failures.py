@@ -16,11 +16,14 @@ _KEY_ADVICE = "check the key (--source-key-env, --target-key-env, or api_key in 
 # The engine raises one class for everything.
 _BUSY = re.compile("WouldBlock|already locked", re.IGNORECASE)
 _GONE = re.compile("Shard is not initialized|does not exist", re.IGNORECASE)
+_UNTRUSTED = re.compile("CERTIFICATE_VERIFY_FAILED|certificate verify failed|unable to get local issuer", re.IGNORECASE)
 _FULL = re.compile("No space left|out of disk space", re.IGNORECASE)
 
 
 def grpc_failure(url: str, code: str, details: str) -> VecferryError:
     """The error of a gRPC status: `code` is its name. INTERNAL may pass, as a 5xx may."""
+    if _UNTRUSTED.search(details):
+        return _untrusted(url, details)
     if code in _PASSING_CODES:
         return _passing(url, code.lower().replace("_", " "), details)
     if code in _KEY_CODES:
@@ -51,11 +54,21 @@ def rest_failure(url: str, status: int, body: str) -> VecferryError:
     return StoreRefused(f"{url} refused the request: {body}")
 
 
-def unreachable(url: str, tried: Iterable[str]) -> RetryLater:
-    """Nothing answers: `tried` says where and what was seen there."""
+def unreachable(url: str, tried: Iterable[str]) -> VecferryError:
+    """Nothing answers: `tried` says where and what was seen there. A certificate that is not trusted does not pass."""
+    seen = "; ".join(tried)
+    if _UNTRUSTED.search(seen):
+        return _untrusted(url, seen)
     return RetryLater(
-        f"{url} does not answer: {'; '.join(tried)}",
+        f"{url} does not answer: {seen}",
         advice="start the server, or name its ports: qdrant://HOST:GRPC_PORT/COLLECTION?rest_port=REST_PORT",
+    )
+
+
+def _untrusted(url: str, details: str) -> StoreRefused:
+    return StoreRefused(
+        f"the certificate of {url} is not trusted: {details}",
+        advice="name the file of the authority that signed it: ?ca=/etc/ssl/my-ca.pem",
     )
 
 

@@ -1,8 +1,10 @@
 """`qdrant://HOST:6334/COLLECTION` and `qdrants://` (TLS): a Qdrant server or cloud.
 
-gRPC where it answers, else REST (`?wire=grpc|rest`, `?rest_port=6333`, `?timeout_s=60`). The fast reader takes
-answers apart as bytes, the public one is the official client in a connection of its own. Over gRPC integers
-beyond int64 are refused (the capabilities say so, and a mapping keeps them as text); stored ones are read over REST.
+gRPC where it answers, else REST (`?wire=grpc|rest`, `?rest_port=6333`, `?timeout_s=60`); behind a proxy with a path
+REST alone (`?prefix=/qdrant`). TLS by the system's certificates or those of a file (`?ca=/etc/ca.pem`). The fast
+reader takes answers apart as bytes, the public one is the official client in a connection of its own. Over gRPC
+integers beyond int64 are refused (the capabilities say so, and a mapping keeps them as text); stored ones are read
+over REST.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def open_source(address: Address, reader: Reader = Reader.FAST) -> ServerStore:
 
 def open_target(address: Address, reader: Reader = Reader.FAST) -> ServerStore:
     """Open a collection that need not exist; the first call connects."""
-    address.only_options("wire", "rest_port", "timeout_s", "ready_timeout_s")
+    address.only_options("wire", "rest_port", "prefix", "ca", "timeout_s", "ready_timeout_s")
     ready_timeout_s = address.positive("ready_timeout_s", 3600.0)
     return ServerStore(endpoint(address), address.collection(), reader, ready_timeout_s)
 
