@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _memory(place: Place, rows: int, dimension: int) -> bool:
-    source = _big_numpy(place.folder, rows, dimension)
+    source = big_numpy(place.folder, rows, dimension)
     target = f"qdrant://127.0.0.1:{place.qdrant_port}/big?rest_port={place.qdrant_rest_port}"
     print(f"\nmemory: {rows:,} x {dimension} float32 ({rows * dimension * 4 / 1e6:,.0f} MB of vectors)")
     print(f"{'command':34} exit   seconds   rows/s   CPU s  peak MB")
@@ -70,7 +70,7 @@ def _show_run(name: str, run: Run, rows: int) -> None:
         print(f"    {run.output[-500:]}")
 
 
-def _big_numpy(folder: Path, rows: int, dimension: int) -> str:
+def big_numpy(folder: Path, rows: int, dimension: int) -> str:
     """A 2-D file and its JSONL, written in blocks."""
     numbers = np.random.default_rng(0)
     array = np.lib.format.open_memmap(folder / "big.npy", mode="w+", dtype=np.float32, shape=(rows, dimension))

@@ -166,13 +166,22 @@ def test_what_was_read_of_a_part_is_scaled_to_all_records() -> None:
 def test_files_are_sized_as_they_are(tmp_path: Path, vectors: np.ndarray) -> None:
     """Of files their bytes; of an embedded engine's folder what is filled of it; a server does not say."""
     np.save(tmp_path / "docs.npy", vectors)
-    found = stored_size(registry.open_source(address.parse(f"numpy://{tmp_path}/docs.npy")))
-    assert found.disk_bytes == (tmp_path / "docs.npy").stat().st_size
+    place = address.parse(f"numpy://{tmp_path}/docs.npy")
+    found = stored_size(place, registry.open_source(place))
+    assert found == StoredSize((tmp_path / "docs.npy").stat().st_size, "one file")
     data = RawData(vectors[:10], [{} for _ in range(10)], [None] * 10)
-    with registry.open_source(address.parse(make_source("qdrant+edge", Place(tmp_path), "docs", data))) as source:
-        filled = stored_size(source).disk_bytes
+    place = address.parse(make_source("qdrant+edge", Place(tmp_path), "docs", data))
+    with registry.open_source(place) as source:
+        filled = stored_size(place, source).disk_bytes
         assert filled is not None
         # The engine reserves 128 MiB for its logs, vectors and payloads.
         assert 0 < filled < sum(item.file.stat().st_size for item in source.files()) / 2
-    empty = memory([])
-    assert stored_size(empty) == StoredSize(None, "the store does not say")
+    assert stored_size(address.parse("memory:///docs"), memory([])).disk_bytes is None
+
+
+def test_files_that_a_collection_shares_are_told_as_such(tmp_path: Path, vectors: np.ndarray) -> None:
+    """The collections of a Chroma folder stand in one database file."""
+    data = RawData(vectors[:10], [{"n": 1} for _ in range(10)], [None] * 10)
+    place = address.parse(make_source("chroma+path", Place(tmp_path), "docs", data))
+    with registry.open_source(place) as source:
+        assert "other collections in them included" in stored_size(place, source).of

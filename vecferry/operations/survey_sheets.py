@@ -197,4 +197,8 @@ def _cut(text: str) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:,.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:,.1f} MB"
+    """Bytes with one decimal of the unit that suits them, decimal units as disks have them."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:,.1f} {unit}"
+    return f"{size_bytes / 1e3:,.1f} KB"

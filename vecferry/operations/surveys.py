@@ -74,7 +74,7 @@ def inspect(config: MigrationConfig, target: StoreConfig | None = None, *, vecto
         found = take_survey(source, config, begin, counted("inventory", config), vectors=vectors)
         fit = None if target is None else _fit(found.inventory, source, target, config)
         # Last: an embedded engine is closed for it, so that its files are whole.
-        disk = stored_size(stored)
+        disk = stored_size(place, stored)
     return Inspection(found, _sizes(found, disk, place, None if target is None else target.address()), fit)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vecferry.address import Address
 from vecferry.contract import Source
 
 __all__ = ["StoredSize", "stored_size"]
@@ -18,13 +19,15 @@ class StoredSize:
     of: str
 
 
-def stored_size(source: Source) -> StoredSize:
-    """The size of a store's files. A server does not say, and memory has none."""
+def stored_size(place: Address, source: Source) -> StoredSize:
+    """The size of the files of the store at a place. A server does not say, and memory has none."""
     files = [item.file for item in source.files()]
     if not files:
         return StoredSize(None, "the store does not say")
+    # Where no file or folder is named like the collection, it shares its files with others.
+    shared = "" if place.file.exists() else ", other collections in them included"
     count = "one file" if len(files) == 1 else f"{len(files):,} files"
-    return StoredSize(sum(map(_filled_bytes, files)), f"{count}, other collections in them included")
+    return StoredSize(sum(map(_filled_bytes, files)), count + shared)
 
 
 def _filled_bytes(file: Path) -> int:
