@@ -85,12 +85,12 @@ def name_of(verb: str) -> Callable[[], str]:
     return name
 
 
-def run_migration(ref: Ref) -> dict[str, Any]:
+def run_migration(ref: Ref, runner: PrefectRunner | None = None) -> dict[str, Any]:
     """Run a migration from wherever it stopped, with all that the UI shows; its state and where its route leads."""
     ledger = Ledger.open(ref.ledger)
     try:
         with artifacts.progress_shown():
-            migrations.run(PrefectRunner(ref.ledger), ref)
+            migrations.run(runner or PrefectRunner(ref.ledger), ref)
     except VecferryError:
         show_end(ledger, ref)
         raise

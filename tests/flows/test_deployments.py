@@ -61,7 +61,9 @@ def test_a_task_is_one_call_of_its_step(name: str) -> None:
 
 def test_there_is_a_deployment_for_each_flow() -> None:
     """prefect.yaml deploys every flow to the process pool, and the demo without a question."""
-    assert sorted(DEPLOYMENTS) == ["backup", "blue-green", "demo", "inventory", "restore", "rollback"]
+    assert sorted(DEPLOYMENTS) == [
+        "backup", "blue-green", "demo", "inventory", "many", "nightly-backup", "restore", "rollback", "verify-backup",
+    ]  # fmt: skip
     assert {item["work_pool"]["name"] for item in DEPLOYMENTS.values()} == {"vecferry"}
     assert DEPLOYMENTS["demo"]["parameters"] == {"approve": "auto"}
 
@@ -77,8 +79,17 @@ def test_every_parameter_is_explained_in_the_form(name: str) -> None:
     assert set(DEPLOYMENTS[name].get("parameters", {})) <= set(properties)
 
 
+def test_schedules_wait_until_somebody_switches_them_on() -> None:
+    """Nobody but the user knows which store to back up and where to, so no schedule runs by itself."""
+    scheduled = {name: item["schedules"] for name, item in DEPLOYMENTS.items() if "schedules" in item}
+    assert sorted(scheduled) == ["nightly-backup", "verify-backup"]
+    for (schedule,) in scheduled.values():
+        assert (schedule["active"], schedule["timezone"]) == (False, "UTC")
+        assert len(schedule["cron"].split()) == 5
+
+
 def test_keys_of_deployments_are_ones_that_prefect_knows() -> None:
     """Prefect does not tell of a mistyped key, so they are compared here."""
-    known = {"name", "entrypoint", "description", "tags", "parameters", "work_pool"}
+    known = {"name", "entrypoint", "description", "tags", "parameters", "schedules", "work_pool"}
     assert [item for item in DEPLOYMENTS.values() if set(item) - known] == []
     assert CONTENT["prefect-version"] == "3.8.8"

@@ -15,6 +15,7 @@ from vecferry.errors import NotFound, Stopped, VecferryError
 from vecferry.ledger import Ledger
 from vecferry.operations import many, migrations
 from vecferry.operations.many import Count, Opened, Request
+from vecferry.operations.member_sheet import members_sheet
 from vecferry.operations.members import Member, Outcome
 from vecferry.operations.report import write_report
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
@@ -51,7 +52,7 @@ def status(screen: Screen, ledger_place: str | None, group: str) -> Result:
     screen.migration = group
     opened = many.reopen(ledger, group)
     members = many.members_of(ledger, opened)
-    return Result(_document(opened, members, many.tally(members)), (_sheet(opened, members),))
+    return Result(_document(opened, members, many.tally(members)), (members_sheet(opened.group, members),))
 
 
 def _conduct(screen: Screen, ledger: Ledger, opened: Opened) -> Result:
@@ -66,7 +67,7 @@ def _conduct(screen: Screen, ledger: Ledger, opened: Opened) -> Result:
         screen.migration = group.id  # what goes on after an interruption is the group
     members = many.members_of(ledger, opened)
     counted = many.count(ledger, opened, members)
-    pages: tuple[Sheet | str, ...] = (_sheet(opened, members), _told(counted))
+    pages: tuple[Sheet | str, ...] = (members_sheet(opened.group, members), _told(counted))
     return Result(_document(opened, members, counted), pages, many.shortfall(members, counted, group))
 
 
@@ -112,29 +113,6 @@ def _tell(screen: Screen, member: Member) -> None:
         screen.say(f"  error: {member.error['message']}")
         if member.error["advice"]:
             screen.say(f"  what to do: {member.error['advice']}")
-
-
-def _sheet(opened: Opened, members: Sequence[Member]) -> Sheet:
-    header = ("collection", "records", "state", "verdict", "migration", "how it ended")
-    rows = tuple(
-        (
-            one.label,
-            "" if one.rows is None else f"{one.rows:,}",
-            one.migration.state.value,
-            _verdict(one),
-            one.migration.id,
-            one.outcome + (f": {one.error['message']}" if one.outcome is Outcome.FAILED and one.error else ""),
-        )
-        for one in members
-    )
-    group = opened.group
-    return Sheet("many", f"Group {group.id}: {group.source_url} -> {group.target_url}", header, rows)
-
-
-def _verdict(member: Member) -> str:
-    if member.verdict is not None:
-        return member.verdict.state.value
-    return "read back" if member.verified else ""
 
 
 def _told(counted: Count) -> str:
