@@ -29,7 +29,7 @@ from vecferry.stores.chroma.in_flight import in_order
 from . import folders
 
 DIMENSION = 3
-QUICK = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 floats32 = some.floats(width=32, allow_nan=False, allow_infinity=False)
 vectors = some.lists(floats32, min_size=DIMENSION, max_size=DIMENSION)
@@ -72,7 +72,7 @@ def shortest(number: float) -> str:
 
 
 @given(collections, some.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_answer_says_what_its_json_says(content: dict[str, Any], documents_first: bool) -> None:
     """Whatever ids and texts hold, columns come in any order, and numbers are float32 to the bit."""
     listed = ",".join(f"[{','.join(map(shortest, row[0]))}]" for row in content.values())
@@ -191,13 +191,13 @@ def test_both_readers_of_a_folder_give_equal_batches(
 
 
 def test_the_fast_reader_is_used_once_it_was_right(chroma: ChromaServer) -> None:
-    """The first page is the client's, its first records are asked for once more, and from then on bytes are read."""
+    """Before the first page, a few records are asked for by the client and by bytes; from then on bytes are read."""
     name = f"c-{uuid4().hex}"
     with contextlib.closing(chroma.client()) as client:
         write(client, name, {str(row): ([float(row)] * DIMENSION, None, {"n": row}) for row in range(10)})
     with ChromaGate(chroma.port) as gate, registry.open_source(parse(gate.url(name))) as source:
         everything = batches.ids_of(pa.concat_batches(list(source.read(*source.slices(1), frozenset()))))
-        for requests in (2, 1, 1):
+        for requests in (3, 1, 1):
             gate.paths.clear()
             assert source.fetch(everything).num_rows == 10
             assert sum(path.endswith("/get") for path in gate.paths) == requests

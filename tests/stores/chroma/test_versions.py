@@ -223,6 +223,7 @@ def test_the_collections_metadata_is_listed(golden: Golden) -> None:
         assert features["configuration 'space'"] == "cosine"
 
 
+@pytest.mark.slow
 def test_an_upgraded_copy_tells_the_same_records_and_still_lies_about_its_metric(
     golden: Golden, tmp_path: Path
 ) -> None:

@@ -24,9 +24,9 @@ from vecferry.stores.chroma.failures import translated
 
 __all__ = ["AnswerReader", "parse_answer", "same_answers"]
 
-_KEY, _END = b'"embeddings":[[', b"]]"
+_BEGIN, _END = b"[[", b"]]"
+_KEY = b'"embeddings":' + _BEGIN
 _ONE_A_LINE = bytes.maketrans(b",", b"\n")
-_BRACKETS = b"[]"
 _SPARSE = b'"#type"'
 _PARSING = csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
 _CONVERTING = csv.ConvertOptions(column_types={"number": pa.float32()}, null_values=["null"])
@@ -59,10 +59,9 @@ def parse_answer(content: bytes) -> dict[str, Any]:
     end = content.find(_END, start)
     if start < 0 or end < 0:
         return _parsed(content)
-    rows = content.count(b"],[", start, end) + 1
-    vectors = _numbers(content[start + 2 : end], rows)
     answer = _parsed(content[:start] + b"null" + content[end + len(_END) :])
-    if vectors is None or len(answer["ids"]) != rows:
+    vectors = _numbers(content[start + len(_BEGIN) : end], len(answer["ids"]))
+    if vectors is None:
         return _parsed(content)
     answer["embeddings"] = vectors
     return answer
@@ -71,12 +70,12 @@ def parse_answer(content: bytes) -> dict[str, Any]:
 def _start(content: bytes) -> int:
     """Where the list of vectors begins, -1: nowhere. Within a text, a backslash would stand before the quote."""
     place = content.find(_KEY)
-    return place + len(_KEY) - 2 if place > 0 and content[place - 1 : place] in (b"{", b",") else -1
+    return place + len(_KEY) - len(_BEGIN) if place > 0 and content[place - 1 : place] in (b"{", b",") else -1
 
 
 def _numbers(text: bytes, rows: int) -> Floats | None:
     """Vectors `(rows, dim) float32` from `1.5,-2],[3,4e-7`; null is NaN. None for what is no such table."""
-    lines = text.translate(_ONE_A_LINE, _BRACKETS)
+    lines = text.translate(_ONE_A_LINE, b"[]")
     # One block, one thread: pages are read side by side already.
     reading = csv.ReadOptions(column_names=["number"], use_threads=False, block_size=len(lines) + 1)
     try:
@@ -84,7 +83,9 @@ def _numbers(text: bytes, rows: int) -> Floats | None:
     except pa.ArrowInvalid:
         return None
     numbers: Floats = table.column(0).combine_chunks().to_numpy(zero_copy_only=False)
-    return numbers.reshape(rows, -1) if len(numbers) % rows == 0 else None
+    first_row = text.find(b"]")
+    dimension = text.count(b",", 0, first_row if first_row >= 0 else len(text)) + 1
+    return numbers.reshape(rows, dimension) if len(numbers) == rows * dimension else None
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

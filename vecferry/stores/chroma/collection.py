@@ -188,6 +188,8 @@ class ClientCollection(Target):
         model = self._model()
         field, connection = self._field(model), self._connection()
         rows = self._page_rows(parts)
+        if Part.VECTORS in parts:
+            connection.try_reader(model, ids, records.includes(parts))
         pages = [
             page
             for start in range(0, len(ids), rows)

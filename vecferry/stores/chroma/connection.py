@@ -17,7 +17,7 @@ from chromadb.api.models.Collection import Collection
 
 from vecferry.errors import NotFound
 from vecferry.stores.chroma.answers import AnswerReader, same_answers
-from vecferry.stores.chroma.failures import translated
+from vecferry.stores.chroma.failures import LostVector, translated
 
 __all__ = ["Connection", "Model", "Rows"]
 
@@ -44,7 +44,7 @@ class Connection:
     """One client in one tenant and database. Every method may raise what `failures` knows.
 
     `public`: records are read through the client's documented `Collection`. `reader` parses a server's answers faster;
-    it is used once a first answer has been the same as the client's, and never if that was not. `quota_rows`: the
+    it is used once `try_reader` found it right. `quota_rows`: the
     most records that one request may ask for or send, where a service has such a limit.
     """
 
@@ -113,13 +113,9 @@ class Connection:
 
     def get(self, model: Model, ids: Sequence[str], include: list[str]) -> Mapping[str, Any]:
         """The present ones of these records, as columns by name. Raises LostVector for vectors that are not there."""
-        if self.reader is None or "embeddings" not in include or self._reader_is_right is False:
-            return self._client_get(model, ids, include)
-        if self._reader_is_right is None:
-            answer = self._client_get(model, ids, include)
-            self._try_reader(model, answer, include)
-            return answer
-        return self.reader.get(model.id, ids, include)
+        if self.reader is not None and self._reader_is_right and "embeddings" in include:
+            return self.reader.get(model.id, ids, include)
+        return self._client_get(model, ids, include)
 
     def _client_get(self, model: Model, ids: Sequence[str], include: list[str]) -> Mapping[str, Any]:
         with translated(self.url):
@@ -130,15 +126,22 @@ class Connection:
                 answer = self.api._get(model.id, ids=list(ids), include=include, **self._where())
             return answer
 
-    def _try_reader(self, model: Model, answer: Mapping[str, Any], include: list[str]) -> None:
-        """Ask again for the first records of an answer of the client, and compare."""
-        ids = answer["ids"][:_PROBE_ROWS]
-        if self.reader is not None and ids:
-            found = self.reader.get(model.id, ids, include)
-            if found["ids"] == ids:  # else they were deleted meanwhile: another page will tell
-                is_right = same_answers(found, _head(answer, len(ids)))
-                with self._lock:  # several pages may try it at once, and one difference is enough
-                    self._reader_is_right = is_right and self._reader_is_right is not False
+    def try_reader(self, model: Model, ids: Sequence[str], include: list[str]) -> None:
+        """Compare `reader` with the client on a few records, once for this connection; it is used from then on, or not.
+
+        Where none of them is there, or one has lost its vector, nothing is decided, and the client goes on reading.
+        """
+        if self.reader is None or self._reader_is_right is not None:
+            return
+        few = ids[:_PROBE_ROWS]
+        try:
+            expected, found = self._client_get(model, few, include), self.reader.get(model.id, few, include)
+        except LostVector:
+            return
+        if expected["ids"] and expected["ids"] == found["ids"]:
+            is_right = same_answers(found, expected)
+            with self._lock:  # several threads may try it at once, and one difference is enough
+                self._reader_is_right = is_right and self._reader_is_right is not False
 
     def upsert(self, model: Model, rows: Rows) -> None:
         """Write records; each is merged into the stored one of its id."""
@@ -195,11 +198,6 @@ class Connection:
     def close(self) -> None:
         """Give the client back."""
         self.release()
-
-
-def _head(answer: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    names = ("ids", "embeddings", "documents", "metadatas", "uris")
-    return {name: answer[name][:rows] if answer[name] is not None else None for name in names}
 
 
 def _request(model: Model, rows: Rows) -> dict[str, Any]:

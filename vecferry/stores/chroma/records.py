@@ -34,6 +34,8 @@ def empty_batch(field: VectorField, parts: frozenset[Part]) -> pa.RecordBatch:
 
 def join(batches: list[pa.RecordBatch], field: VectorField, parts: frozenset[Part]) -> pa.RecordBatch:
     """Several batches as one."""
+    if len(batches) == 1:
+        return batches[0]
     return pa.concat_batches(batches) if batches else empty_batch(field, parts)
 
 

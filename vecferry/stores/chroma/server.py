@@ -134,6 +134,8 @@ def _settings(address: Address, headers: Mapping[str, str]) -> Settings:
         chroma_server_host=address.host,
         chroma_server_http_port=address.port or _PORTS[address.scheme],
         chroma_server_ssl_enabled=address.scheme == "chromas",
+        # The session that the client makes for itself is not used: see `_session`.
+        chroma_server_ssl_verify=address.scheme == "chromas",
         chroma_server_headers=dict(headers),
         anonymized_telemetry=False,
     )
