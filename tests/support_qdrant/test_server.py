@@ -290,11 +290,11 @@ def test_answers_have_the_vectors_where_servers_since_1_17_put_them(server: Qdra
 
 
 def test_what_is_not_built_says_so(server: QdrantServer, connect: Connect) -> None:
-    """Snapshots are answered with UNIMPLEMENTED or 501, never with a success."""
+    """Facets are answered with UNIMPLEMENTED or 501, never with a success."""
     connect().create_collection("docs", vectors_config=DOT2)
     for wire, code in (("grpc", "UNIMPLEMENTED"), ("rest", 501)):
         with pytest.raises(REFUSED) as error:
-            connect(wire).create_snapshot("docs")
+            connect(wire).facet("docs", "key")
         assert code_of(error) == code
 
 

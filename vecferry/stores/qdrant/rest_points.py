@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +26,7 @@ from vecferry.stores.qdrant.slicing import Range, plain_id
 
 __all__ = ["RestPoints", "refuse_poison"]
 
+_IN_FLIGHT = 4  # as over gRPC
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -42,16 +45,22 @@ class RestPoints:
     def pages(
         self, wanted: Range, fields: Sequence[VectorField], parts: frozenset[Part], rows: int
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a range."""
-        following: RecordId | None = wanted.start
-        while following is not None and wanted.holds(following):
-            body = {"offset": plain_id(following), "limit": rows, **_selectors(parts)}
-            result = self._ask("POST", "/scroll", body)
-            offset = result.get("next_page_offset")
-            following = None if offset is None else driver_id(offset)
-            batch = wanted.part_of(self._batch(result["points"], fields, parts))
-            if batch.num_rows:
-                yield batch
+        """The records of a range; the next page is under way while one is used."""
+
+        def page(start: RecordId) -> Any:
+            return self._ask("POST", "/scroll", {"offset": plain_id(start), "limit": rows, **_selectors(parts)})
+
+        with ThreadPoolExecutor(1, thread_name_prefix="vecferry-page") as ahead:
+            call: Future[Any] | None = ahead.submit(page, wanted.start)
+            while call is not None:
+                result = call.result()
+                offset = result.get("next_page_offset")
+                following = None if offset is None else driver_id(offset)
+                goes_on = following is not None and wanted.holds(following)
+                call = ahead.submit(page, following) if following is not None and goes_on else None
+                batch = wanted.part_of(self._batch(result["points"], fields, parts))
+                if batch.num_rows:
+                    yield batch
 
     def get(self, ids: pa.RecordBatch, fields: Sequence[VectorField], parts: frozenset[Part]) -> pa.RecordBatch:
         """The records of these ids that are there."""
@@ -59,11 +68,20 @@ class RestPoints:
         return self._batch(self._ask("POST", "", body), fields, parts)
 
     def upsert(self, rows: Checked, max_rows: int, max_bytes: int) -> None:
-        """Write rows; returns when the server says that all are applied."""
-        for body in _bodies(rows, max_rows, max_bytes):
-            result = self._send("PUT", "?wait=true", body)
-            if result["status"] != "completed":
-                raise RetryLater(f"{self.url}: a write was taken but not applied in time ({result['status']})")
+        """Write rows, several requests at once; returns when the server says that all are applied."""
+        calls: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="vecferry-upsert") as pool:
+            for body in _bodies(rows, max_rows, max_bytes):
+                if len(calls) == _IN_FLIGHT:
+                    calls.popleft().result()
+                calls.append(pool.submit(self._put, body))
+            while calls:
+                calls.popleft().result()
+
+    def _put(self, body: bytes) -> None:
+        result = self._send("PUT", "?wait=true", body)
+        if result["status"] != "completed":
+            raise RetryLater(f"{self.url}: a write was taken but not applied in time ({result['status']})")
 
     def _ask(self, method: str, path: str, body: dict[str, Any]) -> Any:
         return self._send(method, path, orjson.dumps(body))

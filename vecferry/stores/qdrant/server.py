@@ -34,7 +34,7 @@ from vecferry.model import (
     Slice,
     VectorField,
 )
-from vecferry.stores.qdrant import capabilities, carrying, server_schema, slicing
+from vecferry.stores.qdrant import capabilities, carrying, fast_path, server_schema, slicing
 from vecferry.stores.qdrant.checks import Checked, check_batch, known_ids
 from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, server_errors
 from vecferry.stores.qdrant.grpc_points import GrpcPoints
@@ -118,7 +118,7 @@ class ServerStore(Aliasing):
             features=tuple(server_schema.features(info, [alias.alias_name for alias in aliases])),
             mark=server_schema.mark_of(info, self.url),
             missing_vectors=max((self._count_without(field.name) for field in fields), default=0),
-            notes=("the key travels unencrypted; qdrants:// encrypts",) if exposed else (),
+            notes=tuple(_notes(exposed=exposed)),
         )
 
     def count(self) -> int:
@@ -240,7 +240,9 @@ class ServerStore(Aliasing):
         return PublicPoints(self._connection, self._collection) if self._reader is Reader.PUBLIC else self._writing()
 
     def _writing(self) -> _WritablePoints:
-        kind = RestPoints if self._connection.wire is Wire.REST else GrpcPoints
+        if self._connection.wire is Wire.REST:
+            return RestPoints(self._connection, self._collection)
+        kind = GrpcPoints if fast_path.fits() else PublicPoints
         return kind(self._connection, self._collection)
 
     def _require_nothing_deferred(self, info: models.CollectionInfo) -> None:
@@ -266,6 +268,13 @@ class ServerStore(Aliasing):
         with server_errors(self.url):
             points = self._connection.client.query_points(self._collection, query=query, limit=rows).points
         return [driver_id(point.id) for point in points]
+
+
+def _notes(*, exposed: bool) -> Iterator[str]:
+    if exposed:
+        yield "the key travels unencrypted; qdrants:// encrypts"
+    if not fast_path.fits():
+        yield "the installed qdrant-client has other messages than the fast path knows: gRPC goes through the client"
 
 
 def _empty(fields: tuple[VectorField, ...], parts: frozenset[Part]) -> pa.RecordBatch:
