@@ -37,7 +37,12 @@ class How(StrEnum):
 @flow(name="backup", flow_run_name=name_of("back up"), **SETTINGS)
 @advised
 def backup(
-    source: str, root: str, method: How = How.AUTOMATIC, workers: int = 2, source_key_env: str | None = None
+    source: str,
+    root: str,
+    method: How = How.AUTOMATIC,
+    workers: int = 2,
+    source_key_env: str | None = None,
+    trust_local_files: bool = False,
 ) -> dict[str, Any]:
     """Make a verified backup in a new folder below `root`: copied files, an archive, or a server's snapshot.
 
@@ -47,8 +52,11 @@ def backup(
         method: How: copied files for folders and an archive for databases, or one of them, or the server's snapshot.
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
+        trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
     """
-    return _receipt(_back_up(source, root, method, workers, source_key_env), None)
+    place = store(source, source_key_env)
+    made = _back_up(place, root, method, workers=workers, trust_local_files=trust_local_files)
+    return _receipt(made, None)
 
 
 @flow(name="nightly-backup", flow_run_name=name_of("nightly backup of"), **SETTINGS)
@@ -61,6 +69,7 @@ def nightly_backup(
     method: How = How.AUTOMATIC,
     workers: int = 2,
     source_key_env: str | None = None,
+    trust_local_files: bool = False,
 ) -> dict[str, Any]:
     """Make a verified backup, then remove the backups that are not kept; nothing goes unless the new one is whole.
 
@@ -72,9 +81,10 @@ def nightly_backup(
         method: How: copied files for folders and an archive for databases, or one of them, or the server's snapshot.
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
+        trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
     """
-    policy = Policy(keep_daily, keep_weekly)
-    made = _back_up(source, root, method, workers, source_key_env)
+    policy, place = Policy(keep_daily, keep_weekly), store(source, source_key_env)
+    made = _back_up(place, root, method, workers=workers, trust_local_files=trust_local_files)
     pruned = backup_sets.prune(Path(root), policy)
     show_table(retention_sheet(pruned.kept, pruned.removed, pruned.left, dry_run=False))
     return _receipt(made, pruned)
@@ -123,11 +133,10 @@ def restore(folder: str, target: str, workers: int = 2, target_key_env: str | No
     return {"target": done.target, "files": len(done.files), "migration": done.migration}
 
 
-def _back_up(source: str, root: str, method: How, workers: int, source_key_env: str | None) -> Backup:
+def _back_up(place: dict[str, Any] | None, root: str, method: How, **options: Any) -> Backup:
     ledger = RunLedger.open()
-    place = store(source, source_key_env)
     # Where a backup goes is its folder; the target of a migration is not looked at.
-    config = make_config({"source": place, "target": place, "workers": workers}, where="the parameters")
+    config = make_config({"source": place, "target": place, **options}, where="the parameters")
     wanted = None if method is How.AUTOMATIC else Method(method)
     with progress_shown():
         made = backups.backup(PrefectRunner(ledger.url), ledger, config, Path(root), wanted)
