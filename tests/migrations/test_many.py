@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 
+from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness
+from tests.support.qdrant_server import QdrantServer
 from vecferry import failpoints
 from vecferry.config import make_config, make_selection
 from vecferry.errors import BadOption, DataDiffer, DataError, NotFound, PlanRefused, Stopped, UnsafeRoute, VecferryError
@@ -379,6 +382,28 @@ def test_an_export_and_a_load_of_many_go_through_one_folder(harness: Harness, ta
     opened, members = run(harness, request(f"archive://{folder}", target, "load"))
     assert [(one.verified, one.migration.state) for one in members.values()] == [(True, State.READY)] * 2
     assert shortfall(harness, opened) is None
+
+
+@pytest.mark.slow
+def test_servers_and_engines_pass_many_on(harness: Harness, tmp_path: Path) -> None:
+    """Two databases of a Chroma server go to a Qdrant server, from there to milvus-lite; every number agrees."""
+    with ChromaServer(tmp_path / "chroma") as chroma, QdrantServer(tmp_path / "qdrant") as qdrant:
+        with contextlib.closing(chroma.client()) as client:
+            client._admin_client.create_database("second")  # type: ignore[attr-defined]
+            for database in ("default_database", "second"):
+                client.set_database(database)
+                made = client.create_collection("docs", embedding_function=None)
+                made.add(ids=["1", "2"], embeddings=np.eye(2, DIMENSION, dtype=np.float32), documents=["a", database])
+        server = f"qdrant://127.0.0.1:{qdrant.grpc_port}?rest_port={qdrant.url.rpartition(':')[2]}"
+        asked = request(chroma.url, server, target_name="{database}_{name}", route="{database}_{name}")
+        first, members = run(harness, asked)
+        assert outcomes(members) == {"docs": Outcome.DONE, "second/docs": Outcome.DONE}
+        assert shortfall(harness, first) is None
+        second, members = run(harness, request(server, f"milvus+path://{tmp_path}/milvus", route="again_{name}"))
+        assert outcomes(members) == {"default_database_docs": Outcome.DONE, "second_docs": Outcome.DONE}
+        assert shortfall(harness, second) is None
+    texts = {row.document for row in harness.records(f"milvus+path://{tmp_path}/milvus/second_docs").values()}
+    assert texts == {"a", "second"}
 
 
 def test_the_most_serious_end_decides() -> None:

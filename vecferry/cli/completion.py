@@ -13,10 +13,13 @@ __all__ = ["migrations", "profiles", "routes", "urls"]
 
 
 def migrations(incomplete: str) -> list[tuple[str, str]]:
-    """Ids with state and target, the newest first."""
+    """Ids with state and target, the newest first; then those of groups."""
     ledger = _ledger()
-    found = [] if ledger is None else reversed(ledger.migrations())
-    return [(one.id, f"{one.state} {one.target_url}") for one in found if one.id.startswith(incomplete)]
+    if ledger is None:
+        return []
+    found = [(one.id, f"{one.state} {one.target_url}") for one in reversed(ledger.migrations())]
+    found += [(group.id, f"all to {group.target_url}") for group in reversed(ledger.groups())]
+    return [(name, words) for name, words in found if name.startswith(incomplete)]
 
 
 def routes(incomplete: str) -> list[tuple[str, str]]:

@@ -16,9 +16,9 @@ __all__ = ["abort", "approve", "discard", "resume", "rollback"]
 PANEL = "Decide"
 
 
-@command(PANEL, "vecferry resume docs-20261121-7f3a")
+@command(PANEL, "vecferry resume docs-20261121-7f3a", "vecferry resume many-to-qdrant-20261121-7f3a")
 def resume(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
-    """Go on with a migration from wherever it stopped; no finished slice is done again."""
+    """Go on with a migration, or all of a group, from wherever it stopped; no finished slice is done again."""
     from vecferry.cli.actions import answering
 
     return answering.resume(screen, place.ledger, migration)
