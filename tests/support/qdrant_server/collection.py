@@ -14,6 +14,7 @@ from .engine_config import NO_VECTOR, engine_config, index_type
 from .engine_filters import engine_filter, engine_order, payload_selector
 from .engine_queries import DEFAULT_LIMIT, engine_query
 from .errors import ApiError, Failure, engine_errors, missing_collection, unknown_vector
+from .oddities import Oddities
 from .point_checks import VectorRules
 from .point_ids import PointId, point_id, point_ids
 from .strict_mode import RateLimit
@@ -30,6 +31,7 @@ class Collection:
         self.config = config
         self.indexes = indexes
         self.rate_limit = RateLimit()
+        self.oddities = Oddities()
         self._shard: edge.EdgeShard | None = shard
         self._lock = threading.RLock()
         self._operations = 0
@@ -79,7 +81,7 @@ class Collection:
         with self._lock:
             info = self._engine.info()
         counted = {field: index.points for field, index in info.payload_schema.items()}
-        return m.CollectionInfo(
+        found = m.CollectionInfo(
             status=m.CollectionStatus.GREEN,
             optimizer_status=m.OptimizersStatusOneOf.OK,
             indexed_vectors_count=0,
@@ -89,6 +91,7 @@ class Collection:
             payload_schema={f: index_info(schema, counted.get(f, 0)) for f, schema in self.indexes.items()},
             update_queue=m.UpdateQueueInfo(length=0),
         )
+        return self.oddities.shown(found)
 
     def scroll(self, request: m.ScrollRequest) -> tuple[list[m.Record], PointId | None]:
         wanted = edge.ScrollRequest(

@@ -7,6 +7,7 @@ from tests.support.tls_certificates import Certificates
 
 from .faults import Faults
 from .grpc_wire import GrpcWire
+from .oddities import Oddities
 from .request_log import RequestLog
 from .rest_wire import RestWire
 from .service import Service
@@ -68,6 +69,10 @@ class QdrantServer:
     @property
     def snapshots(self) -> Snapshots:
         return self._service.snapshots
+
+    def oddities(self, collection: str) -> Oddities:
+        """What the server is to say of a collection that a busy one would."""
+        return self._service.catalog.get(collection).oddities
 
     @property
     def faults(self) -> Faults:

@@ -105,7 +105,7 @@ class Verbs:
         self._check_write(collection, insert.update_filter, batch=len(points))
         with engine_errors():
             operations, error = upsert_operations(collection.rules, points, insert.update_filter, insert.update_mode)
-        return result(self._apply(collection, operations, error), wait)
+        return collection.oddities.told(result(self._apply(collection, operations, error), wait), wait)
 
     def change_payload(self, name: str, change: Any, wait: bool) -> m.UpdateResult:
         """Set, overwrite, delete or clear payload, or delete points: one operation model of a batch update."""
@@ -113,7 +113,7 @@ class Verbs:
         with engine_errors():
             operation, where = payload_operation(change)
         self._check_write(collection, where)
-        return result(collection.apply(operation), wait)
+        return collection.oddities.told(result(collection.apply(operation), wait), wait)
 
     def change_vectors(self, name: str, change: Any, wait: bool) -> m.UpdateResult:
         """Update or delete named vectors of points."""
