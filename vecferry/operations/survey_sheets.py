@@ -58,7 +58,7 @@ def _longest(survey: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _vectors(survey: Survey) -> Sheet:
-    header = ("vector", "records", "missing", "not finite", "zero", "length", "of length 1", "repeated", "fits in")
+    header = ("vector", "records", "missing", "not finite", "zero", "length", "unit", "repeated", "fits in")
     rows = tuple(_vector_row(name, one) for name, one in survey.vectors.items())
     notes = [note for name, one in survey.vectors.items() for note in _vector_notes(name or "(unnamed)", one)]
     return Sheet("vectors", "Vectors", header, rows, "\n".join(notes))
