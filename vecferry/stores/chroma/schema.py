@@ -30,14 +30,26 @@ SPACES = {Metric.SQUARED_EUCLID: "l2", Metric.DOT: "ip", Metric.COSINE: "cosine"
 URI_NOTE = "a record's uri is in its payload, under chroma:uri"
 _METRICS = {space: metric for metric, space in SPACES.items()}
 _MARK, _DIMENSION, _LEGACY_SPACE = "vecferry", "vecferry:dimension", "hnsw:space"
+_PIECE_CHARS = 64  # of up to 4 bytes each: Chroma Cloud takes 256 bytes in a value of a collection's metadata
 
 Probe = Callable[[], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float] | None]
 """Asks the collection once: the vector asked with, a stored vector, and the distance said; None: it is empty."""
 
 
 def metadata_for(mark: JsonObject, dimension: int) -> dict[str, Any]:
-    """The collection metadata that a new collection gets. Chroma itself learns the dimension from the first record."""
-    return {_MARK: json.dumps(mark, sort_keys=True, ensure_ascii=False), _DIMENSION: dimension}
+    """The collection metadata that a new collection gets: the mark in pieces, `vecferry`, `vecferry:1` and so on.
+
+    Chroma itself learns the dimension from the first record.
+    """
+    text = json.dumps(mark, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    step = 4 * _PIECE_CHARS if text.isascii() else _PIECE_CHARS
+    pieces = [text[start : start + step] for start in range(0, len(text), step)]
+    return {_piece(number): piece for number, piece in enumerate(pieces)} | {_DIMENSION: dimension}
+
+
+def _piece(number: int) -> str:
+    """The key of one piece of the mark."""
+    return f"{_MARK}:{number}" if number else _MARK
 
 
 def vector_field(space: str, dimension: int | None, metadata: Mapping[str, Any] | None) -> VectorField:
@@ -63,17 +75,23 @@ def collection_schema(
 
 def _mark(metadata: Mapping[str, Any]) -> JsonObject | None:
     """What vecferry wrote; a value of that name that is not ours counts as no mark."""
-    text = metadata.get(_MARK)
+    pieces = [piece for piece in map(metadata.get, _pieces_of(metadata)) if isinstance(piece, str)]
     try:
-        found = json.loads(text) if isinstance(text, str) else None
+        found = json.loads("".join(pieces)) if pieces else None
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
 
+def _pieces_of(metadata: Mapping[str, Any]) -> list[str]:
+    """The keys of the mark's pieces, in order; collections made before they were cut have one."""
+    return [key for key in map(_piece, range(len(metadata))) if key in metadata]
+
+
 def _features(metadata: Mapping[str, Any], configuration: Mapping[str, Any]) -> Iterator[Feature]:
+    ours = {_DIMENSION, *_pieces_of(metadata)}
     for key, value in sorted(metadata.items()):
-        if key not in (_MARK, _DIMENSION):
+        if key not in ours:
             yield Feature(f"collection metadata {key!r}", _text(value))
     for key, value in sorted(configuration.items()):
         if value is not None:
