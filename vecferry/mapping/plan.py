@@ -17,7 +17,8 @@ from vecferry.mapping.collection import decide_collection
 from vecferry.mapping.document import DocumentCodec, DocumentInPayload, decide_document, document_from_json
 from vecferry.mapping.draft import Draft
 from vecferry.mapping.features import split
-from vecferry.mapping.ids import DerivedIds, IdCodec, decide_ids, ids_from_json
+from vecferry.mapping.id_decisions import decide_ids
+from vecferry.mapping.ids import DerivedIds, IdCodec, ids_from_json
 from vecferry.mapping.metrics import METRIC_CONSENT
 from vecferry.mapping.oversized import OVERSIZED_CONSENT
 from vecferry.mapping.payload import PayloadCodec, decide_payload
