@@ -40,7 +40,7 @@ class Distinct:
         found = hashes[hashes & _mask(self._level) == 0] if self._level else hashes
         self._pending.append(found)
         self._pending_count += len(found)
-        if self._pending_count >= self._capacity:
+        if self._pending_count >= self._capacity // 4:
             self._settle()
 
     def merge(self, other: Distinct) -> None:

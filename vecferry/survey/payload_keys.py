@@ -28,9 +28,9 @@ from vecferry.survey.lengths import id_at
 __all__ = ["MAX_KEYS", "TOP_SHOWN", "TOP_TRACKED", "PayloadKeys"]
 
 MAX_KEYS = 1000
-"""Keys that are looked at one by one: at 128 KiB each (`distinct.DISTINCT_HASHES`) 128 MiB for all."""
+"""Keys that are looked at one by one, at some 200 KiB each: `distinct.DISTINCT_HASHES`, and the common values."""
 
-TOP_TRACKED = 1000
+TOP_TRACKED = 250
 """Different values of one key that are counted each; a key with more has no most common values."""
 
 TOP_SHOWN = 5
