@@ -23,7 +23,7 @@ from vecferry.contract import Reader, Source
 from vecferry.errors import NotFound, StoreRefused
 from vecferry.model import ALL_PARTS, CollectionSchema, IdKind, Metric, RecordId, VectorField
 from vecferry.stores import registry
-from vecferry.stores.chroma.queue_tail import ADD
+from vecferry.stores.chroma.queue_tail import ADD, DELETE
 from vecferry.stores.chroma.schema import nearest_space
 from vecferry.testing.rows import read_all
 
@@ -311,6 +311,42 @@ def test_vectors_behind_the_cut_of_a_file_are_found_in_an_old_log(tmp_path: Path
     lost = {text for text, row in found.items() if row["vector"] is None}
     assert described.missing_vectors == len(lost) > 10
     assert any("data_level0.bin is cut" in note for note in described.notes)
+
+
+def test_a_record_that_an_old_log_deletes_and_adds_has_its_new_vector(tmp_path: Path) -> None:
+    """Chroma 0.4 gives none where both stand in its log: it takes the id for known, and ignores the second `add`."""
+    golden = unpacked("0.4.24", tmp_path / "folder")
+    with contextlib.closing(sqlite3.connect(golden.folder / "chroma.sqlite3")) as connection:
+        [[uuid]] = connection.execute(
+            "SELECT c.id FROM collections AS c JOIN databases AS d ON d.id = c.database_id "
+            "WHERE c.name = 'l2-docs' AND d.name = 'default_database'"
+        )
+    vector = np.arange(5, dtype="<f4")
+    for operation, blob in ((DELETE, None), (ADD, vector.tobytes())):
+        folders.change_database(
+            golden.folder,
+            "INSERT INTO embeddings_queue (operation, topic, id, vector, encoding, metadata) VALUES (?, ?, ?, ?, ?, ?)",
+            *(operation, f"persistent://default/default/{uuid}", "plain", blob, "FLOAT32", "{}"),
+        )
+    with golden.source(golden.named("l2-docs")) as source:
+        [found] = rows_in(source.fetch(_ids(["plain"])))
+    assert found == {"id": "plain", "vector": vector.tobytes().hex(), "document": None, "payload": b"{}"}
+
+
+def test_an_ignored_add_does_not_become_the_vector_of_a_lost_index(tmp_path: Path) -> None:
+    """Chroma rebuilds a lost index from the end of its log and gives a record the vector of an `add` that it had
+    ignored; here that record has lost its vector, and is counted.
+    """
+    golden = unpacked("1.5.9", tmp_path / "folder")
+    said = golden.named("ip-docs")
+    whole = expected(said)["plain"]["vector"]
+    shutil.rmtree(index_of(golden, said))
+    with golden.source(said) as source:
+        assert rows_read(source)["plain"]["vector"] is None
+    with folders.client(golden.folder) as client:
+        collection = client.get_collection("ip-docs", embedding_function=None)
+        [given] = collection.get(ids=["plain"], include=["embeddings"])["embeddings"]
+    assert np.asarray(given, dtype="<f4").tobytes().hex() != whole, "Chroma has been repaired"
 
 
 @pytest.mark.parametrize("damage", ["folder", "truncated", "hostile"])
