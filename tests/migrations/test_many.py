@@ -171,7 +171,7 @@ def _run_armed(folder: str, home: str, asked: Request, points: str) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "many.opened",
+        pytest.param("many.opened", marks=pytest.mark.slow),
         pytest.param("many.recorded", marks=pytest.mark.slow),
         "validate.concluded=kill@2",
         pytest.param("ledger.switched=kill@2", marks=pytest.mark.slow),
@@ -201,6 +201,7 @@ def test_a_group_is_resumed_by_its_id(harness: Harness, target: str) -> None:
     assert outcomes(members) == dict.fromkeys("ab", Outcome.DONE)
 
 
+@pytest.mark.slow
 def test_approvals_are_given_one_by_one(harness: Harness, target: str) -> None:
     """Without an answer each stops before its switch; the one that is approved switches, the other waits."""
     harness.answer = False
@@ -372,6 +373,7 @@ def two_databases(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"chroma+path://{folder}"
 
 
+@pytest.mark.slow
 def test_an_export_and_a_load_of_many_go_through_one_folder(harness: Harness, target: str) -> None:
     """Each collection has its archive in the folder; loaded from there, every one has a verdict."""
     source = write(harness.folder / "old", "a", "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ from vecferry.address import parse
 from vecferry.errors import BadOption, NotFound
 from vecferry.stores import registry
 from vecferry.stores.chroma import catalog
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def listed(url: str) -> list[tuple[str, str, str, str]]:
@@ -74,18 +77,20 @@ def test_a_long_list_is_read_page_by_page(chroma: ChromaServer, monkeypatch: pyt
     assert [name for _, _, name, _ in listed(f"{chroma.url}?tenant={tenant}")] == [*names, "last"]
 
 
-def test_a_folder_lists_every_tenant(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["0.4.3", "0.4.24", "1.5.9"])
+def test_a_folder_lists_every_tenant(tmp_path: Path, version: str) -> None:
     """A folder is read directly: all of its tenants and databases are found, defaults without options."""
-    with ChromaServer(tmp_path / "c") as server:
-        make(server.port, "acme", {"sales": ["docs"]})
-        with contextlib.closing(server.client()) as client:
-            client.create_collection("plain", embedding_function=None)
-    base = f"chroma+path://{tmp_path}/c"
-    acme = ("acme", "sales", "docs", f"{base}/docs?tenant=acme&database=sales")
-    plain = ("default_tenant", "default_database", "plain", f"{base}/plain")
-    assert listed(base) == [acme, plain]
-    assert listed(f"{base}?tenant=acme") == [acme]
-    assert listed(f"{base}?database=default_database") == [(*plain[:3], f"{base}/plain?database=default_database")]
+    with zipfile.ZipFile(GOLDEN / f"chroma-{version}" / "folder.zip") as packed:
+        packed.extractall(tmp_path)
+    base = f"chroma+path://{next(tmp_path.rglob('chroma.sqlite3')).parent}"
+    names = ["cosine-docs", "ip-docs", "l2-docs", "logged", "never-filled"]
+    plain = [("default_tenant", "default_database", name, f"{base}/{name}") for name in names]
+    acme = [("acme", "second", "l2-docs", f"{base}/l2-docs?tenant=acme&database=second")]
+    if version == "0.4.3":  # before there were tenants
+        acme = []
+    assert listed(base) == [*acme, *plain]
+    assert listed(f"{base}?tenant=acme") == acme
+    assert len(listed(f"{base}?database=default_database")) == len(names)
 
 
 def test_an_address_with_a_collection_is_no_store(chroma: ChromaServer, tmp_path: Path) -> None:
