@@ -19,6 +19,7 @@ class StoreEntry:
     """One URL scheme: the module that opens it (`open_source`, `open_target`), its forms, its extra.
 
     `kind` groups the schemes of one engine: collections of one kind may share an alias or a server.
+    `only_read`: it is no target; its module has its `CAPABILITIES`.
     """
 
     scheme: str
@@ -28,6 +29,7 @@ class StoreEntry:
     extra: str | None = None
     kind: str = ""
     aliases: bool = False
+    only_read: bool = False
 
 
 STORES: dict[str, StoreEntry] = {
@@ -67,6 +69,7 @@ STORES: dict[str, StoreEntry] = {
             ("qdrant+path:///DIR/COLLECTION",),
             "a folder of qdrant-client's local mode, as a source that must be trusted",
             kind="qdrant",
+            only_read=True,
         ),
         StoreEntry(
             "qdrant",
@@ -147,6 +150,7 @@ STORES: dict[str, StoreEntry] = {
             "vecferry.archive.as_store",
             ("archive:///DIR/COLLECTION",),
             "an archive that vecferry wrote, read as a store",
+            only_read=True,
         ),
     )
 }

@@ -161,7 +161,7 @@ def test_a_nan_that_grpc_stored_never_moves_on(
         client.upsert(unique, [models.PointStruct(id=77, vector=[float("nan")] * 4)], wait=True)
     for wire in WIRES:
         with pytest.raises((BadRecord, LossRefused), match="77"):
-            harness.migrate(str(address_of(server, wire, unique)), f"qdrant+edge://{tmp_path}/{wire}")
+            harness.migrate(str(address_of(server, wire, unique)), f"qdrant+edge://{tmp_path}/{wire}", route=wire)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vecferry import address
-from vecferry.archive import as_store
 from vecferry.capabilities import Capabilities
 from vecferry.errors import VecferryError
 from vecferry.operations.report import sheet_markdown
@@ -41,15 +41,16 @@ def rows() -> list[StoreRow]:
 
 def _row(store: StoreEntry) -> StoreRow:
     known = _capabilities(store)
-    role = "source" if known is not None and not known.takes_writes else "source, target"
+    role = "source" if store.only_read else "source, target"
     base = StoreRow(store.scheme, store.forms, store.summary, store.extra or "", role)
     return base if known is None else _with_capabilities(base, known)
 
 
 def _capabilities(store: StoreEntry) -> Capabilities | None:
     """Asked of a store that is not there: opening one neither creates nor needs it. Servers are not asked."""
-    if store.scheme == "archive":
-        return as_store.CAPABILITIES
+    if store.only_read:
+        found: Capabilities = importlib.import_module(store.module).CAPABILITIES
+        return found
     if "//HOST" in store.forms[0]:
         return None
     suffix = ".npy" if store.scheme == "numpy" else ""

@@ -27,7 +27,9 @@ from vecferry.stores.qdrant.local_folder import LocalFolder
 from vecferry.stores.qdrant.local_spool import Spooled, spool
 from vecferry.stores.qdrant.settings import alias_features, index_features, section_features, vector_features
 
-__all__ = ["LocalSource", "open_source", "open_target"]
+__all__ = ["CAPABILITIES", "LocalSource", "open_source", "open_target"]
+
+CAPABILITIES = capabilities.local()
 
 _SECTIONS = {
     "hnsw_config": "hnsw_config",
@@ -73,7 +75,7 @@ class LocalSource(Source):
         self._spooled: tuple[str, Spooled] | None = None
 
     def capabilities(self) -> Capabilities:
-        return capabilities.local()
+        return CAPABILITIES
 
     def describe(self) -> CollectionSchema:
         _, spooled = self._read()
