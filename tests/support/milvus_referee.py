@@ -39,6 +39,8 @@ _MODULE = "tests.support.milvus_referee"
 _TOKEN = "root:Milvus"
 _PORT = 19530
 _READY_TIMEOUT_S = 120.0
+# How often it looks whether there is work: as it comes, it lets a test that loads a collection wait for seconds.
+_HASTE = {"proxy.timeTickInterval": 50, "queryCoord.checkInterval": 100, "queryCoord.distPullInterval": 50}
 _INSTALL_TIMEOUT_S = 900.0
 _POLL_S = 0.1
 _INTERFACE_UP, _SET_FLAGS, _GET_FLAGS = 0x1, 0x8914, 0x8913  # <linux/if.h>, <linux/sockios.h>
@@ -107,9 +109,7 @@ def namespace_command(command: Sequence[str], *, tokens: bool = False) -> list[s
     return [*_UNSHARE, sys.executable, "-m", _MODULE, *(["--tokens"] if tokens else []), *command]
 
 
-def run_beside(
-    command: Sequence[str], *, tokens: bool = False, timeout_s: float
-) -> subprocess.CompletedProcess[str]:
+def run_beside(command: Sequence[str], *, tokens: bool = False, timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Run a command beside the server, to its end; stdout and stderr together. Ended by force after the time."""
     return subprocess.run(
         namespace_command(command, tokens=tokens),
@@ -138,7 +138,7 @@ def _main(arguments: list[str]) -> int:
             _wait(server, Path(folder))
             return subprocess.run(command, env=os.environ | _told(tokens=tokens), check=False).returncode
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGINT)  # SIGTERM would leave its child behind
             server.wait()
 
 
@@ -149,8 +149,11 @@ def _refuse_unless_possible() -> None:
 
 
 def _told(*, tokens: bool) -> dict[str, str]:
-    told = {"VECFERRY_TEST_MILVUS_URL": f"milvus://127.0.0.1:{_PORT}"}
-    return told | ({"VECFERRY_TEST_MILVUS_TOKEN": _TOKEN} if tokens else {})
+    """What the command learns of the server; an empty token is none."""
+    return {
+        "VECFERRY_TEST_MILVUS_URL": f"milvus://127.0.0.1:{_PORT}",
+        "VECFERRY_TEST_MILVUS_TOKEN": _TOKEN if tokens else "",
+    }
 
 
 def _bring_loopback_up() -> None:
@@ -163,7 +166,9 @@ def _bring_loopback_up() -> None:
 
 def _start(folder: Path, *, tokens: bool) -> subprocess.Popen[bytes]:
     command = [_home() / "environment" / "bin" / "milvus-server", "--data", folder / "data"]
-    more = ["--authorization-enabled", "true"] if tokens else []
+    more = [word for name, value in _HASTE.items() for word in ("--extra-config", f"{name}={value}")]
+    if tokens:
+        more += ["--authorization-enabled", "true"]
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen([*map(str, command), *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

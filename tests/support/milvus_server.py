@@ -109,11 +109,12 @@ def client_of(port: int, database: str = "", host: str = "127.0.0.1", token: str
 
 @dataclass(frozen=True)
 class RealServer:
-    """A server that runs already."""
+    """A server that runs already. `is_lite`: milvus-lite, which has ways of its own."""
 
     host: str
     port: int
     token: str = ""
+    is_lite: bool = False
 
     def address(self, name: str, options: str = "") -> Address:
         """A collection of it."""

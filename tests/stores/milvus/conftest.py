@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest) -> RealServer:
     if _NAMED is not None:
         return _NAMED
     lite: MilvusServer = request.getfixturevalue("milvus")
-    return RealServer("127.0.0.1", lite.port)
+    return RealServer("127.0.0.1", lite.port, is_lite=True)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_keys_that_are_names_of_fields_are_put_aside_before_a_record_moves(
         assert len(read_all(source)) == 12
     with raw.folder_client(tmp_path / "data") as client:
         client.load_collection("docs")
-        rows = client.query("docs", filter='id >= ""', output_fields=["*"], limit=100)
+        rows = client.query("docs", filter="id >= 0", output_fields=["*"], limit=100)
     for row in rows:
         aside = canonical.decode(row["vecferry_payload"])
         assert aside.keys() == {"words", "id", "vector", "$meta", "n"}
