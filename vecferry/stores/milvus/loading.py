@@ -22,7 +22,7 @@ from vecferry.stores.milvus.schema import field_name, pairs
 __all__ = ["IndexWish", "flush", "index_wish", "indexes_of", "is_loaded", "load", "make_indexes", "wait_for_indexes"]
 
 _TYPES = ("AUTOINDEX", "FLAT", "HNSW")
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_FIRST_PAUSE_S, _GROWTH, _LONGEST_PAUSE_S = 0.05, 1.25, 2.0  # a wait is a quarter longer than it must be, at most
 _FINISHED = common_pb2.IndexState.Value("Finished")
 _FAILED = common_pb2.IndexState.Value("Failed")
 _LOADED = common_pb2.LoadState.Value("LoadStateLoaded")
@@ -158,4 +158,4 @@ def _pauses() -> Iterator[float]:
     pause_s = _FIRST_PAUSE_S
     while True:
         yield pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        pause_s = min(_GROWTH * pause_s, _LONGEST_PAUSE_S)
