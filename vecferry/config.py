@@ -25,7 +25,6 @@ __all__ = [
     "Selection",
     "StoreConfig",
     "home",
-    "load_config",
     "make_selection",
     "read_file",
 ]
@@ -148,11 +147,6 @@ class Selection(_Strict):
     collections: tuple[str, ...] = Field(default=("*",), min_length=1)
     exclude: tuple[str, ...] = ()
     target_name: str = Field(default="{name}", min_length=1)
-
-
-def load_config(path: Path, overrides: dict[str, Any] | None = None) -> MigrationConfig:
-    """A migration file (YAML or JSON) with `overrides` on top. Raises NotFound or BadOption, naming the field."""
-    return make_config(read_file(path) | (overrides or {}), where=str(path))
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -43,24 +43,17 @@ class Groups(Database):
         transaction: two commands at once find one group. Raises BadOption if a URL holds a secret.
         """
         with self._write() as write:
-            group = _live_group(write.connection, identity)
-            if group is None:
-                made = Group(
-                    id=free_id(write.connection, name, write.now),
-                    identity=identity,
-                    strategy=strategy,
-                    source_url=str(address.parse(source_url)),
-                    target_url=str(address.parse(target_url)),
-                    request=plain.to_plain(request),
-                    created_at=write.now,
-                )
+            group_id = _live_group(write.connection, identity)
+            if group_id is None:
+                group_id = free_id(write.connection, name, write.now)
+                source, target = str(address.parse(source_url)), str(address.parse(target_url))
+                made = Group(group_id, identity, strategy, source, target, plain.to_plain(request), write.now)
                 write.connection.execute(insert(groups).values(**{key: getattr(made, key) for key in Group.__slots__}))
-                group = made.id
             else:
-                write.connection.execute(update(groups).where(groups.c.id == group).values(request=request))
-            added = _add(write, group, entries)
-            audit.append(write, "group opened", None, {"group": group, "added": added})
-            return _group(_known_group(write.connection, group))
+                write.connection.execute(update(groups).where(groups.c.id == group_id).values(request=request))
+            added = _add(write, group_id, entries)
+            audit.append(write, "group opened", None, {"group": group_id, "added": added})
+            return _group(_known_group(write.connection, group_id))
 
     def live_group(self, identity: str) -> Group | None:
         """The newest group of this identity that has a live member."""
