@@ -21,7 +21,7 @@ PINNED = {
     "vecferry.operations.archives": {"archive_url", "collection_url", "start_export", "start_load"},
     "vecferry.operations.backup_sets": {"Pruned", "Verified", "list_backups", "newest_of", "prune", "verify_backups"},
     "vecferry.operations.backups": {
-        "Backup", "Method", "backup", "choose_method", "copy_backup", "found_backup", "start_backup",
+        "Backup", "Method", "backup", "choose_method", "copy_backup", "forget", "found_backup", "start_backup",
     },
     "vecferry.operations.look": {
         "NAME", "Preview", "Status", "counted", "mapping_between", "preview", "status", "verify",

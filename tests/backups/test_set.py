@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.backups.support import aged, contents, flip
+from tests.backups.support import back_up, contents, flip, killed, made_one, prune
 from tests.support.migrating import Harness
-from vecferry import failpoints
-from vecferry.config import make_config
-from vecferry.errors import ArchiveDamaged, BadOption, LockHeld, NotFound
+from tests.support.raw_collections import Place, generate, make_source
+from vecferry.errors import ArchiveDamaged, BadOption, LockHeld, NotFound, Stopped
 from vecferry.operations import backup_sets, backups, migrations, restores
 from vecferry.operations.backups import Backup, Method
 from vecferry.transfer import backup_set
@@ -46,11 +45,6 @@ def make(source: str, root: Path) -> Callable[..., Path]:
         return made_one(source, root, days)
 
     return made
-
-
-def made_one(source: str, root: Path, days: int = 0) -> Path:
-    folder = backups.copy_backup(make_config({"source": source, "target": "memory:///x"}), root, Method.FILES).folder
-    return aged(folder, days) if days else folder
 
 
 def states(root: Path) -> dict[str, BackupState]:
@@ -196,7 +190,7 @@ def test_a_removal_that_was_killed_is_finished(make: Callable[..., Path], root: 
     """A kill in the middle leaves a hidden folder, which the next prune sweeps away."""
     make(5)
     newest = make()
-    assert killed(_prune, root, "prune.renamed=kill") == -9
+    assert killed(prune, root, "prune.renamed=kill") == -9
     assert [item.folder for item in backup_sets.list_backups(root)] == [newest]
     assert len(list((root / "docs.npy").iterdir())) == 2
     backup_sets.prune(root, Policy(1))
@@ -206,7 +200,7 @@ def test_a_removal_that_was_killed_is_finished(make: Callable[..., Path], root: 
 def test_a_backup_that_was_killed_is_unfinished_until_a_newer_one_is_there(source: str, root: Path) -> None:
     """It is told, is restored by nobody, and goes once a newer verified backup exists."""
     made_one(source, root, 4)
-    assert killed(_back_up, root, "backup.listed=kill", source) == -9
+    assert killed(back_up, root, "backup.listed=kill", source) == -9
     (whole,) = (folder for folder in (root / "docs.npy").iterdir() if (folder / "making.json").exists())
     assert states(root)[whole.name] is BackupState.VERIFIED, "its listing was written"
     (whole / "backup.json").unlink()
@@ -267,6 +261,35 @@ def test_each_file_of_an_archive_is_watched(
     assert backup_sets.verify_backups(root, newest=True)[0].damages == ()
 
 
+def test_a_disk_that_fills_up_leaves_no_half_backup(source: str, root: Path, tmp_path: Path) -> None:
+    """Files may not grow beyond 8 kB, as on a full disk: the run says so, and what it began is gone."""
+    np.save(tmp_path / "old" / "docs.npy", np.ones((1000, 4), np.float32))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limit[1]))
+    try:
+        with pytest.raises(Stopped, match=r"failed: File too large"):
+            made_one(source, root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert contents(root) == {}
+
+
+def test_a_root_inside_the_store_is_refused(tmp_path: Path) -> None:
+    """The next backup would copy this one; a folder beside the files is fine."""
+    url = make_source("chroma+path", Place(tmp_path / "old"), "docs", generate(5, 4))
+    inside = tmp_path / "old" / "chroma-docs" / "backups"
+    with pytest.raises(BadOption, match="lies inside"):
+        made_one(url, inside)
+    assert contents(inside) == {}
+
+
+def test_a_root_of_unfinished_backups_is_not_verified(source: str, root: Path) -> None:
+    """Nothing to read is an error, not a success."""
+    backup_set.begin(root, Making(source, "docs.npy", Method.FILES, "2026-11-21T02:17:00+00:00"))
+    with pytest.raises(NotFound, match="no backup that was finished"):
+        backup_sets.verify_backups(root, newest=True)
+
+
 def test_a_folder_with_several_backups_needs_a_name(make: Callable[..., Path], root: Path) -> None:
     """Which one is restored is not guessed; the newest is given as the example."""
     make(2)
@@ -274,22 +297,3 @@ def test_a_folder_with_several_backups_needs_a_name(make: Callable[..., Path], r
     with pytest.raises(BadOption, match="holds 2 backups") as refused:
         restores.find_backup(str(root))
     assert str(newest) in refused.value.advice
-
-
-def killed(work: Callable[..., None], root: Path, points: str, *more: str) -> int | None:
-    """Run in a process of its own that dies at a failpoint; its exit code."""
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=work, args=(str(root), points, *more))
-    process.start()
-    process.join(60)
-    return process.exitcode
-
-
-def _prune(root: str, points: str) -> None:
-    failpoints.arm(points)
-    backup_sets.prune(Path(root), Policy(1))
-
-
-def _back_up(root: str, points: str, source: str) -> None:
-    failpoints.arm(points)
-    made_one(source, Path(root))

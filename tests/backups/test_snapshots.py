@@ -101,6 +101,7 @@ def test_a_snapshot_comes_back_with_its_settings(
     assert (recovery.priority, recovery.checksum) == ("snapshot", made.listing.files[0].sha256)
 
 
+@pytest.mark.slow
 def test_a_snapshot_goes_to_another_server(source: str, harness: Harness, tmp_path: Path) -> None:
     """The file is uploaded, so the other server needs no way to the first one."""
     made = backed_up(harness, source, tmp_path / "root")
@@ -142,6 +143,7 @@ def test_nothing_is_recovered_over_a_collection(source: str, harness: Harness, t
     assert harness.records(source) == before
 
 
+@pytest.mark.slow
 def test_another_kind_of_store_takes_no_snapshot(source: str, harness: Harness, tmp_path: Path) -> None:
     """The advice says how the records get there all the same."""
     made = backed_up(harness, source, tmp_path / "root")
@@ -150,6 +152,7 @@ def test_another_kind_of_store_takes_no_snapshot(source: str, harness: Harness, 
     assert "vecferry migrate" in refused.value.advice
 
 
+@pytest.mark.slow
 def test_an_older_server_is_refused(source: str, harness: Harness, tmp_path: Path) -> None:
     """A snapshot goes to the same minor version or a newer one."""
     made = backed_up(harness, source, tmp_path / "root")
@@ -176,6 +179,7 @@ def test_a_recovery_that_differs_is_told(server: QdrantServer, source: str, harn
         restored(harness, other, source.replace("/docs?", "/docs_again?"))
 
 
+@pytest.mark.slow
 def test_writes_under_a_snapshot_leave_it_unproven(
     server: QdrantServer, source: str, harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +201,7 @@ def test_writes_under_a_snapshot_leave_it_unproven(
     assert {result.state for result in done.verdict.levels} == {LevelState.NOT_CHECKED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "left_there"), [("create_snapshot", 0), ("download_snapshot", 0), ("delete_snapshot", 1)]
 )
@@ -211,6 +216,7 @@ def test_a_failing_server_leaves_no_half_backup(
     assert len(with_client(server).list_snapshots("docs")) == left_there
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_was_cut_on_its_way_is_seen(server: QdrantServer, source: str, tmp_path: Path) -> None:
     """The announced size and checksum are held against what arrived."""
     with registry.open_source(StoreConfig(url=source).address()) as store:

@@ -169,6 +169,7 @@ def test_a_backup_goes_into_another_engine_with_a_verdict(harness: Harness, data
     assert not any((tmp_path / "home" / "restores").rglob("edge_config.json"))
 
 
+@pytest.mark.slow
 def test_an_engines_folder_may_come_back_under_another_name(harness: Harness, data: RawData, tmp_path: Path) -> None:
     """Under its old name it is put back as bytes, under another one its records are loaded and compared."""
     url = made_by("qdrant+edge", tmp_path / "old", data)
@@ -242,6 +243,7 @@ def test_files_may_be_backed_up_as_an_archive(harness: Harness, data: RawData, t
     assert harness.records(config.target.url) == harness.records(url)
 
 
+@pytest.mark.slow
 def test_a_migration_copies_the_folder_of_its_source(harness: Harness, data: RawData, tmp_path: Path) -> None:
     """Phase 2 keeps copies of an engine's folder beside the archive; they are a backup like any other."""
     url = made_by("qdrant+edge", tmp_path / "old", data)

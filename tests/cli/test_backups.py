@@ -116,6 +116,14 @@ def test_an_unknown_method_is_named(vecferry: Vecferry, source: str, tmp_path: P
     assert not (tmp_path / "root").exists()
 
 
+def test_an_export_that_is_refused_leaves_nothing(vecferry: Vecferry, tmp_path: Path) -> None:
+    """An id that comes twice is exit 1 before anything was exported, so no unfinished backup stays either."""
+    lines = tmp_path / "docs.jsonl"
+    lines.write_text('{"id":"a","vector":[1,2]}\n' * 2)
+    assert vecferry("backup", f"jsonl://{lines}", tmp_path / "root", "--method", "archive").code == 1
+    assert contents(tmp_path / "root") == {}
+
+
 def test_a_backup_that_fails_leaves_nothing(vecferry: Vecferry, tmp_path: Path) -> None:
     """A source that is not there is exit 2, and no folder appears."""
     assert vecferry("backup", f"numpy://{tmp_path}/none/docs.npy", tmp_path / "root").code == 2

@@ -57,6 +57,8 @@ ELSEWHERE = {
     "cutover.alias_set": "tests/stores/qdrant: needs a server with aliases",
     "rollback.before_switch": "test_rollback_kill below",
     "rollback.switched": "test_rollback_kill below",
+    "backup.listed": "tests/backups/test_set.py",
+    "prune.renamed": "tests/backups/test_set.py",
     "many.opened": "tests/migrations/test_many.py",
     "many.recorded": "tests/migrations/test_many.py",
 }

@@ -63,17 +63,18 @@ def verify_backups(root: Path, *, newest: bool) -> list[Verified]:
     """Read backups back: every file against its checksum, an archive also record by record.
 
     What is found is recorded with the backup, so that retention counts on whole ones alone. `newest`: only the
-    newest of each series, damaged or not.
+    newest of each series, damaged or not. Raises NotFound where every backup is still unfinished.
     """
-    found = [item for item in list_backups(root) if item.state is not BackupState.FOREIGN]
-    chosen = _newest_of_each(found) if newest else found
-    return [_verified(item) for item in chosen]
+    passed_over = (BackupState.FOREIGN, BackupState.UNFINISHED)
+    found = [item for item in list_backups(root) if item.state not in passed_over]
+    if not found:
+        raise NotFound(f"{root} holds no backup that was finished", advice=f"vecferry backups list {root}")
+    return [_verified(item) for item in (_newest_of_each(found) if newest else found)]
 
 
 def _newest_of_each(found: Sequence[FoundBackup]) -> list[FoundBackup]:
     """By name, which is the time: a damaged one counts, or it would hide behind an older one."""
-    listed = [item for item in found if item.state is not BackupState.UNFINISHED]
-    return [list(group)[-1] for _, group in groupby(sorted(listed, key=_by_series), key=lambda item: item.series)]
+    return [list(group)[-1] for _, group in groupby(sorted(found, key=_by_series), key=lambda item: item.series)]
 
 
 def _by_series(found: FoundBackup) -> tuple[str, str, str]:

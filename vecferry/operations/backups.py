@@ -11,7 +11,7 @@ from pathlib import Path
 from vecferry.config import MigrationConfig, StoreConfig
 from vecferry.contract import Snapshots, Source
 from vecferry.errors import BadOption, VecferryError
-from vecferry.ledger import Ledger
+from vecferry.ledger import Ledger, State
 from vecferry.model import Digest
 from vecferry.operations.archives import collection_url
 from vecferry.operations.migrations import run, start
@@ -24,7 +24,7 @@ from vecferry.transfer.backup_set import Making
 from vecferry.transfer.digest import digest_of
 from vecferry.transfer.engine_name import engine_name
 
-__all__ = ["Backup", "Method", "backup", "choose_method", "copy_backup", "found_backup", "start_backup"]
+__all__ = ["Backup", "Method", "backup", "choose_method", "copy_backup", "forget", "found_backup", "start_backup"]
 
 NAME = "backup"
 """Name under which reading for a snapshot counts its progress."""
@@ -84,6 +84,13 @@ def start_backup(ledger: Ledger, config: MigrationConfig, root: Path) -> Ref:
     return ref
 
 
+def forget(ledger: Ledger, ref: Ref) -> None:
+    """Remove the folder of a backup whose export was ended before it began; any other can be resumed."""
+    folder = Path(ledger.migration(ref.migration).archive).parent
+    if ledger.migration(ref.migration).state is State.ABORTED and not backup_set.is_whole(folder):
+        backup_set.remove(folder)
+
+
 def found_backup(ledger: Ledger, ref: Ref) -> Backup:
     """The backup that an export has become."""
     folder = Path(ledger.migration(ref.migration).archive).parent
@@ -98,12 +105,19 @@ def copy_backup(config: MigrationConfig, root: Path, method: Method) -> Backup:
         folder = backup_set.begin(root.absolute(), making)
         with backup_set.making(folder):
             try:
+                _refuse_inside(source, root.absolute())
                 listing = _MAKERS[method](source, making, folder, config)
             except VecferryError:
                 backup_set.remove(folder)
                 raise
             backup_set.finish(folder, listing)
     return Backup(folder, listing)
+
+
+def _refuse_inside(source: Source, root: Path) -> None:
+    """Backups inside the store would be copied into the next backup."""
+    if any(item.file.is_relative_to(root) for item in source.files()):
+        raise BadOption(f"{root} lies inside {source.url}", advice="name a folder outside of the store")
 
 
 def _by_files(source: Source, making: Making, folder: Path, config: MigrationConfig) -> BackupListing:

@@ -68,7 +68,7 @@ def restore(runner: Runner, ledger: Ledger, place: str, target: StoreConfig, opt
 
 
 def find_backup(place: str) -> tuple[Path, BackupListing] | None:
-    """The one backup at a place; None for an archive. Raises BadOption for several, NotFound for one that is not whole."""
+    """The one backup at a place; None for an archive. Raises BadOption for several, NotFound for one that is broken."""
     folder = StoreConfig(url=place).public().file if place.startswith("archive:") else Path(place).absolute()
     found = backup_set.scan(folder) if folder.is_dir() else []
     found = [item for item in found if item.state is not backup_set.BackupState.FOREIGN]
@@ -141,7 +141,7 @@ def _recover(folder: Path, listing: BackupListing, target: StoreConfig) -> Resto
 def _refuse_older(listing: BackupListing, version: str, url: str) -> None:
     """A server reads snapshots of its own minor version and of older ones."""
     made_by = listing.engine.rpartition(" ")[2]
-    if _minor(version) < _minor(made_by):
+    if _minor(version) and _minor(version) < _minor(made_by):
         raise StoreRefused(
             f"{url} is of version {version}; the snapshot was made by {made_by}", advice="restore it to a newer server"
         )

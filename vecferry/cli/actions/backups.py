@@ -48,7 +48,10 @@ def _exported(
     ledger = Ledger.open(ledger_place)
     ref = backups.start_backup(ledger, config, root)
     ended = first_run(screen, ledger, ref)
-    return ended if ended.error is not None else _made(backups.found_backup(ledger, ref), root, policy)
+    if ended.error is None:
+        return _made(backups.found_backup(ledger, ref), root, policy)
+    backups.forget(ledger, ref)
+    return ended
 
 
 def _made(made: Backup, root: Path, policy: Policy | None) -> Result:
