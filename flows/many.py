@@ -70,6 +70,7 @@ def many(
     workers: int = 2,
     source_key_env: str | None = None,
     target_key_env: str | None = None,
+    trust_local_files: bool = False,
     group_id: str | None = None,
 ) -> dict[str, Any]:
     """Move many collections of a store, each with its own plan, verdict and approval; one that fails stops no other.
@@ -91,6 +92,7 @@ def many(
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the source's API key.
         target_key_env: Name of the worker's environment variable that holds the target's API key.
+        trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         group_id: Resume this group; all other fields are then ignored.
     """
     ledger = Ledger.open()
@@ -106,6 +108,7 @@ def many(
         "approve": approve,
         "approve_timeout_s": approve_timeout_s,
         "workers": workers,
+        "trust_local_files": trust_local_files,
     }
     config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
     selection = make_selection({"collections": collections, "exclude": exclude, "target_name": target_name})

@@ -57,7 +57,7 @@ def kind_of(feature: Feature) -> str:
 
 def _is_taken(feature: Feature, carries: frozenset[str], vectors: set[str]) -> bool:
     settings = feature.settings
-    if settings is None or settings.get("vector", next(iter(vectors), None)) not in vectors:
+    if settings is None or ("vector" in settings and settings["vector"] not in vectors):
         return False
     kind = f"{feature.engine}:{settings['kind']}"
     return kind in carries or f"{kind}.{settings.get('key')}" in carries

@@ -24,6 +24,7 @@ from tests.support.migrating import Harness
 from vecferry import batch as columns
 from vecferry import canonical
 from vecferry.address import Address, parse
+from vecferry.cli.main import main
 from vecferry.config import make_config
 from vecferry.contract import Reader, Source
 from vecferry.errors import BadOption, BadRecord, DataDiffer, NotFound, RetryLater, StoreRefused
@@ -542,6 +543,17 @@ def test_trust_is_said_once_for_the_source() -> None:
     assert make_config(config.model_dump(mode="json")).source.address().trusted
     with pytest.raises(BadOption):
         registry.open_source(parse("qdrant+path:///d/docs?trust_local_files=true"))
+
+
+def test_the_command_line_asks_for_trust(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command without `--trust-local-files` is refused with that option as advice; with it, it reads."""
+    make(folder, [models.PointStruct(id=1, vector=[1.0, 2.0])])
+    url = f"qdrant+path://{folder}/docs"
+    assert main(["inventory", url, "--json"]) != 0
+    assert "--trust-local-files" in json.loads(capsys.readouterr().out)["error"]["advice"]
+    assert main(["inventory", url, "--trust-local-files", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["schema"]["vectors"][0]["dimension"] == 2
 
 
 def test_threads_share_one_reading(folder: Path) -> None:
