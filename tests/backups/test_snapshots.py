@@ -168,6 +168,17 @@ def test_an_older_server_is_refused(source: str, harness: Harness, tmp_path: Pat
             assert restored(harness, made, target).rows == ROWS
 
 
+def test_shards_on_other_nodes_are_not_forgotten(
+    server: QdrantServer, source: str, harness: Harness, tmp_path: Path
+) -> None:
+    """A snapshot would hold one node's part of a cluster's collection: refused, with the method that takes all."""
+    server.snapshots.remote_shards.append({"shard_id": 1, "peer_id": 2, "state": "Active"})
+    with pytest.raises(StoreRefused, match="1 shards on other nodes") as refused:
+        backed_up(harness, source, tmp_path / "root")
+    assert "--method archive" in refused.value.advice
+    assert with_client(server).list_snapshots("docs") == []
+
+
 def test_a_recovery_that_differs_is_told(server: QdrantServer, source: str, harness: Harness, tmp_path: Path) -> None:
     """Records that are not those of the digest are no restored backup, however well the file arrived."""
     made = backed_up(harness, source, tmp_path / "root")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vecferry import canonical, failpoints, plain
 from vecferry.archive import layout
-from vecferry.errors import ArchiveDamaged, LockHeld, Stopped
+from vecferry.errors import ArchiveDamaged, LockHeld, NotFound, Stopped
 from vecferry.stores.staging import sync_folder, write_whole, writing
 from vecferry.transfer.backup_listing import LISTING, BackupListing, Method, read_listing, write_listing
 
@@ -189,7 +189,10 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _folders(place: Path) -> list[Path]:
-    return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise NotFound(f"{place} cannot be read: {error.strerror}") from error
 
 
 def _look(folder: Path) -> FoundBackup:

@@ -38,6 +38,8 @@ class Snapshots:
     folder: Path
     catalog: Catalog
     recoveries: list[Recovery] = field(default_factory=list)
+    remote_shards: list[dict[str, Any]] = field(default_factory=list)
+    """What a test says that other nodes hold; a server of one node has none."""
     _made: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -58,6 +60,17 @@ class Snapshots:
     def list(self, name: str) -> list[dict[str, Any]]:
         folder = self._of(self.catalog.get(name).name)
         return [description(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+    def shards(self, name: str) -> dict[str, Any]:
+        self.catalog.get(name)
+        local = [{"shard_id": 0, "points_count": 0, "state": "Active"}]
+        return {
+            "peer_id": 1,
+            "shard_count": 1,
+            "local_shards": local,
+            "remote_shards": self.remote_shards,
+            "shard_transfers": [],
+        }
 
     def find(self, name: str, snapshot: str) -> Path:
         path = self._of(self.catalog.resolve(name)) / snapshot

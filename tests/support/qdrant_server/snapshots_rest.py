@@ -15,7 +15,7 @@ from .errors import bad_body
 from .rest_bodies import decoded, model
 from .snapshots import Recovery, Snapshots
 
-PATH = re.compile("/collections/(?P<name>[^/]+)/snapshots(?:/(?P<part>[^/]+))?")
+PATH = re.compile("/collections/(?P<name>[^/]+)/(?:snapshots(?:/(?P<part>[^/]+))?|(?P<cluster>cluster))")
 Sent = tuple[HTTPStatus, bytes]
 
 
@@ -36,6 +36,10 @@ def create(snapshots: Snapshots, asked: Asked) -> Any:
 
 def listing(snapshots: Snapshots, asked: Asked) -> Any:
     return snapshots.list(asked.name)
+
+
+def shards(snapshots: Snapshots, asked: Asked) -> Any:
+    return snapshots.shards(asked.name)
 
 
 def delete(snapshots: Snapshots, asked: Asked) -> Any:
@@ -87,6 +91,8 @@ def route(verb: str, path: str) -> tuple[str, Callable[[Snapshots, Asked], Any],
     if found is None:
         return None
     name, part = unquote(found["name"]), found["part"]
+    if found["cluster"]:
+        return ("cluster_info", shards, name, "") if verb == "GET" else None
     for wanted, fixed, method, answer in ROUTES:
         if verb == wanted and (fixed == part or (fixed == "*" and part is not None)):
             return method, answer, name, unquote(part or "")

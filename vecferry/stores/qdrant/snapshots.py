@@ -49,10 +49,21 @@ class ServerSnapshots(Snapshots):
         return str(self._json(lambda: self._connection.http.get("/"))["version"])
 
     def make(self) -> Snapshot:
+        self._refuse_parts()
         made = self._result(
             lambda: self._connection.http.post(self._path, params={"wait": "true"}, timeout=self._timeout)
         )
         return Snapshot(str(made["name"]), int(made["size"]), made.get("checksum"))
+
+    def _refuse_parts(self) -> None:
+        """Shards on other nodes would be missing, and nothing would tell before somebody needs them."""
+        shards = self._result(lambda: self._connection.http.get(f"{self._path.removesuffix('/snapshots')}/cluster"))
+        elsewhere = shards.get("remote_shards") or []
+        if elsewhere:
+            raise StoreRefused(
+                f"{self.url} has {len(elsewhere)} shards on other nodes, and a snapshot holds those of one node",
+                advice="back the collection up as an archive: --method archive",
+            )
 
     def download(self, snapshot: Snapshot, goal: Path) -> None:
         digest = hashlib.sha256()
