@@ -10,9 +10,10 @@ from vecferry.strategies.sheets import (
     MAX_KEYS_SHOWN,
     Sheet,
     decisions_sheet,
+    document_lines,
     note_lines,
+    payload_line,
     schema_lines,
-    text_lines,
 )
 from vecferry.survey import KeySurvey, Survey, VectorSurvey
 from vecferry.survey.sizing import Estimate
@@ -40,12 +41,13 @@ def _collection(url: str, found: Inspection) -> Sheet:
     count = f"{found.surveyed.survey.rows:,}"
     if not found.complete:
         count += f" read of {found.surveyed.records:,}"
-    lines = [("records", count), *schema_lines(inventory.schema), *text_lines(inventory.profile)]
+    profile, schema = inventory.profile, inventory.schema
+    lines = [("records", count), *schema_lines(schema), *document_lines(profile), payload_line(profile)]
     lines += list(_longest(found.surveyed.survey))
-    if inventory.profile.duplicate_ids:
-        names = ", ".join(inventory.profile.duplicate_examples)
-        lines.append(("repeated ids", f"{inventory.profile.duplicate_ids:,}, for example {names}"))
-    rows = (*lines, *note_lines(inventory.schema))
+    if profile.duplicate_ids:
+        names = ", ".join(profile.duplicate_examples)
+        lines.append(("repeated ids", f"{profile.duplicate_ids:,}, for example {names}"))
+    rows = (*lines, *note_lines(schema))
     return Sheet("inventory", f"Inventory of {url}", ("what", "found"), rows)
 
 

@@ -12,11 +12,12 @@ __all__ = [
     "MAX_KEYS_SHOWN",
     "Sheet",
     "decisions_sheet",
+    "document_lines",
     "inventory_sheet",
     "not_moved_sheet",
     "note_lines",
+    "payload_line",
     "schema_lines",
-    "text_lines",
     "verdict_sheet",
 ]
 
@@ -55,18 +56,23 @@ def note_lines(schema: CollectionSchema) -> Iterator[tuple[str, str]]:
     yield from (("note", note) for note in schema.notes)
 
 
-def text_lines(profile: Profile) -> Iterator[tuple[str, str]]:
-    """Documents and payloads as a whole."""
+def document_lines(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Documents as a whole, where there are any."""
     documents = profile.documents
     if documents.present or documents.empty:
         yield "documents", f"{documents.present:,} present, {documents.empty:,} empty, {documents.absent:,} absent"
-    yield "payload", f"{profile.payload.size_bytes:,} bytes of JSON"
+
+
+def payload_line(profile: Profile) -> tuple[str, str]:
+    """Payloads as a whole."""
+    return "payload", f"{profile.payload.size_bytes:,} bytes of JSON"
 
 
 def _profile_lines(profile: Profile) -> Iterator[tuple[str, str]]:
+    yield from document_lines(profile)
     for name, vector in profile.vectors.items():
         yield f"norms of {name or 'vector'}", _norms(vector)
-    yield from text_lines(profile)
+    yield payload_line(profile)
     for key, found in list(profile.payload.keys.items())[:MAX_KEYS_SHOWN]:
         types = ", ".join(f"{kind} {count:,}" for kind, count in found.types.items())
         yield f"payload key {key!r}", types
