@@ -69,7 +69,7 @@ def main() -> None:
     if given.step == "write":
         write(given.folder)
     elif given.step == "read":
-        sys.stdout.write(json.dumps(read(given.folder), ensure_ascii=True, indent=1, sort_keys=True))
+        sys.stdout.write(json.dumps(read(given.folder), ensure_ascii=True, indent=1, sort_keys=True) + "\n")
     elif given.environments:
         make(given.folder, given.environments, given.versions or list(VERSIONS))
     else:
