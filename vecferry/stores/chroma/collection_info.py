@@ -90,7 +90,7 @@ def _from_row(database: Database, row: tuple[Any, ...], replay: Replay) -> Colle
         dimension=dimension,
         space=space,
         metadata=metadata or None,
-        configuration={**index, "space": space},
+        configuration={key: value for key, value in {**index, "space": space}.items() if value},
         metadata_segment=segments["METADATA"],
         vector_segment=segments["VECTOR"],
         replay=replay,
