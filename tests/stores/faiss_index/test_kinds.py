@@ -14,9 +14,11 @@ from tests.stores.faiss_index import raw
 from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.address import parse
+from vecferry.config import make_config
 from vecferry.contract import Reader, Source
 from vecferry.errors import BadRecord, NotFound, StoreRefused
 from vecferry.model import IdKind, Metric, Part, RecordId
+from vecferry.operations import look
 from vecferry.stores import registry
 from vecferry.testing.conformance import Place, SourceConformance
 
@@ -156,6 +158,16 @@ def test_codes_come_out_as_faiss_reconstructs_them(tmp_path: Path, words: str) -
     assert any("not exact" in note for note in schema.notes)
     (loss,) = schema.losses
     assert (loss.feature, loss.outcome, loss.rows, loss.consent) == ("vectors", "lossy", ROWS, "reconstructed_vectors")
+
+
+def test_a_plan_from_codes_asks_for_consent(tmp_path: Path) -> None:
+    """Nothing moves from an index of codes unless somebody agreed to the vectors that it reconstructs."""
+    raw.build(tmp_path / "i.index", "SQfp16", VECTORS)
+    wanted = {"source": f"faiss://{tmp_path}/i.index", "target": f"faiss://{tmp_path}/new.index"}
+    (refusal,) = look.preview(make_config(wanted)).mapping.refusals()
+    assert (refusal.feature, refusal.consent) == ("vectors", "reconstructed_vectors")
+    assert look.preview(make_config(wanted | {"consent": [refusal.consent]})).mapping.refusals() == ()
+    assert not (tmp_path / "new.index").exists()
 
 
 def test_codes_in_lists_keep_their_own_ids(tmp_path: Path) -> None:
