@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, insert, select, update
 
@@ -15,13 +15,20 @@ from vecferry.ledger.rows import AuditEntry
 from vecferry.ledger.schema import audit, audit_head, moment_text
 from vecferry.model import JsonObject
 
-__all__ = ["Audit", "append"]
+__all__ = ["Appended", "Audit", "append"]
 
 _ADVICE = "someone changed the ledger by hand, or it is damaged: compare it with a backup before you switch anything"
 
 
-def append(write: Write, event: str, migration_id: str | None, detail: JsonObject) -> int:
-    """Add an entry within a transaction; its number."""
+class Appended(NamedTuple):
+    """Where an entry is in the chain."""
+
+    number: int
+    hash: str
+
+
+def append(write: Write, event: str, migration_id: str | None, detail: JsonObject) -> Appended:
+    """Add an entry within a transaction."""
     number, previous = write.connection.execute(select(audit_head.c.number, audit_head.c.hash)).one()
     content = {
         "number": number + 1,
@@ -34,7 +41,7 @@ def append(write: Write, event: str, migration_id: str | None, detail: JsonObjec
     digest = _hash(previous, content)
     write.connection.execute(insert(audit).values(previous=previous, hash=digest, **content))
     write.connection.execute(update(audit_head).values(number=number + 1, hash=digest))
-    return int(number) + 1
+    return Appended(int(number) + 1, digest)
 
 
 def _hash(previous: str, content: dict[str, Any]) -> str:

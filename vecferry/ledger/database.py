@@ -44,6 +44,9 @@ class Database:
 
     def __init__(self, where: Place, engine: Engine, clock: Clock | None) -> None:
         self._place, self._engine, self._clock = where, engine, clock
+        # Else two statements of one answer, a route and its pause, could be of two instants.
+        many = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._reading = engine.execution_options(**many)
 
     @classmethod
     def open(
@@ -70,7 +73,7 @@ class Database:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         """What is committed, at one instant."""
-        with _understood(self._place), self._engine.begin() as connection:
+        with _understood(self._place), self._reading.begin() as connection:
             yield connection
 
     @contextmanager

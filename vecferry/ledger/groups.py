@@ -11,8 +11,9 @@ from vecferry import address, plain
 from vecferry.errors import NotFound, PlanRefused
 from vecferry.ledger import audit
 from vecferry.ledger.database import Database, Write
+from vecferry.ledger.known import known, migration_of
 from vecferry.ledger.leases import require
-from vecferry.ledger.migrations import enter, free_id, known, migration_of
+from vecferry.ledger.migrations import enter, free_id
 from vecferry.ledger.rows import Entry, Group, Migration
 from vecferry.ledger.schema import facts, groups, migrations
 from vecferry.ledger.states import LIVE

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from vecferry import plain
 from vecferry.errors import LeaseLost, LockHeld
 from vecferry.ledger import audit
+from vecferry.ledger.counting import next_number
 from vecferry.ledger.database import Database, Write
 from vecferry.ledger.holder import Holder
 from vecferry.ledger.rows import Lease
-from vecferry.ledger.schema import counters
 from vecferry.ledger.schema import leases as table
 
 __all__ = ["Leases", "migration_resource", "require"]
@@ -100,7 +100,7 @@ class Leases(Database):
                 judge(row, write.now)
             write.connection.execute(delete(table).where(table.c.resource.in_(names)))
             lease = Lease(
-                token=_next_token(write.connection),
+                token=next_number(write.connection, _TOKEN),
                 resources=names,
                 holder=holder,
                 ttl_s=ttl_s,
@@ -141,12 +141,6 @@ def _judge(row: Row[Any] | None, token: int, resource: str, now: datetime | None
             f"the lease on {resource} expired at {row.expires_at:%H:%M:%S} UTC",
             advice="this process stood still for too long; `vecferry resume ID` goes on",
         )
-
-
-def _next_token(connection: Connection) -> int:
-    mine = counters.c.name == _TOKEN
-    connection.execute(update(counters).where(mine).values(value=counters.c.value + 1))
-    return int(connection.execute(select(counters.c.value).where(mine)).scalar_one())
 
 
 def _row(connection: Connection, resource: str) -> Row[Any] | None:

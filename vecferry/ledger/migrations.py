@@ -13,16 +13,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from vecferry import address, plain
-from vecferry.errors import NotFound, PlanRefused, UnsafeRoute
-from vecferry.ledger import audit
+from vecferry.errors import NotFound, PlanRefused
+from vecferry.ledger import audit, moves
 from vecferry.ledger.database import Database, Write
+from vecferry.ledger.known import known, migration_of, migration_row
 from vecferry.ledger.leases import require
 from vecferry.ledger.rows import Entry, Migration
 from vecferry.ledger.schema import facts, groups, migrations, slices
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject, Slice
 
-__all__ = ["Migrations", "compare_and_set", "enter", "free_id", "known", "migration_of"]
+__all__ = ["Migrations", "enter", "free_id"]
 
 # Letters and digits that are not taken for each other when read aloud or typed.
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -54,7 +55,7 @@ class Migrations(Database):
     def migration(self, text: str) -> Migration:
         """The migration of this id, or of this start of an id. Raises NotFound, naming the nearest."""
         with self._read() as connection:
-            row = _row(connection, text)
+            row = migration_row(connection, text)
             return migration_of(row if row is not None else known(connection, _resolve(connection, text)))
 
     def migrations(self, states: Collection[State] | None = None) -> list[Migration]:
@@ -127,11 +128,15 @@ class Migrations(Database):
         detail: JsonObject | None = None,
         token: int | None = None,
     ) -> Migration:
-        """Move to another state if the one found is in `allowed_from`. Raises UnsafeRoute naming it if not."""
+        """Move to another state if the one found is in `allowed_from`. Raises UnsafeRoute naming it if not.
+
+        A way out of a pause without a switch releases the writes in the same transaction. A migration that has
+        workspaces is moved by them alone (UnsafeRoute).
+        """
         with self._write() as write:
+            known(write.connection, migration_id)
             require(write, token, migration_id)
-            found = compare_and_set(write, migration_id, allowed_from, to)
-            audit.append(write, event, migration_id, {**(detail or {}), "from": found.value, "to": to.value})
+            moves.take(write, moves.Move(migration_id, allowed_from, to, event, detail or {}))
             return migration_of(known(write.connection, migration_id))
 
 
@@ -160,32 +165,6 @@ def enter(write: Write, entry: Entry, group_id: str | None = None, member: int |
     return migration
 
 
-def known(connection: Connection, migration_id: str) -> Row[Any]:
-    """The row of a migration. Raises NotFound."""
-    row = _row(connection, migration_id)
-    if row is None:
-        raise NotFound(f"there is no migration {migration_id}", advice="`vecferry list` shows them")
-    return row
-
-
-def compare_and_set(write: Write, migration_id: str, allowed_from: Collection[State], to: State) -> State:
-    """Change the state within a transaction; the state found. Raises UnsafeRoute."""
-    found = State(known(write.connection, migration_id).state)
-    if found not in allowed_from:
-        expected = " or ".join(sorted(allowed_from)) or "none"
-        raise UnsafeRoute(
-            f"migration {migration_id} is {found}, not {expected}: it cannot become {to}",
-            advice=f"`vecferry status {migration_id}` shows what can be done from here",
-        )
-    values = {"state": to.value, "changed_at": write.now}
-    write.connection.execute(update(migrations).where(migrations.c.id == migration_id).values(**values))
-    return found
-
-
-def _row(connection: Connection, migration_id: str) -> Row[Any] | None:
-    return connection.execute(select(migrations).where(migrations.c.id == migration_id)).one_or_none()
-
-
 def _resolve(connection: Connection, text: str) -> str:
     """The only id that starts with `text`. Raises NotFound."""
     ids: list[str] = list(connection.scalars(select(migrations.c.id).order_by(migrations.c.id)))
@@ -205,7 +184,7 @@ def free_id(connection: Connection, name: str, now: datetime) -> str:
         chance = "".join(secrets.choice(_ALPHABET) for _ in range(4))
         found = f"{start}-{now:%Y%m%d}-{chance}"
         group = connection.scalar(select(groups.c.id).where(groups.c.id == found))
-        if group is None and _row(connection, found) is None:
+        if group is None and migration_row(connection, found) is None:
             return found
 
 
@@ -231,11 +210,3 @@ def _slice_columns(migration_id: str, part: Slice) -> dict[str, Any]:
 def _columns(migration: Migration) -> dict[str, Any]:
     values = {name: getattr(migration, name) for name in Migration.__slots__ if name not in ("limit", "state")}
     return values | {"row_limit": migration.limit, "state": migration.state.value}
-
-
-def migration_of(row: Row[Any]) -> Migration:
-    """A row as data."""
-    content = row._asdict()
-    content["limit"] = content.pop("row_limit")
-    del content["plan"]
-    return Migration(**content | {"state": State(row.state)})

@@ -10,7 +10,35 @@ from vecferry.ledger.holder import Holder
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject, Receipt, Slice
 
-__all__ = ["Answer", "Approval", "AuditEntry", "Entry", "Group", "Lease", "Migration", "Route", "SliceRow"]
+__all__ = [
+    "DEFAULT_WORKSPACE",
+    "MISSING_WORKSPACE",
+    "Answer",
+    "Approval",
+    "AuditEntry",
+    "Delta",
+    "Direction",
+    "Entry",
+    "Event",
+    "Group",
+    "Hold",
+    "Hook",
+    "Kind",
+    "Lease",
+    "Migration",
+    "Pass",
+    "Pause",
+    "Route",
+    "Serving",
+    "SliceRow",
+    "Workspace",
+]
+
+MISSING_WORKSPACE = "missing"
+"""Key of the group of records without the field. Not JSON, so no value has it."""
+
+DEFAULT_WORKSPACE = "default"
+"""Key of the group of all records that are in no other; the route of the whole collection is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +108,11 @@ class SliceRow:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The collection that serves reads and writes of a logical name.
+    """The collection that serves reads and writes of a logical name, or of one workspace of it.
 
-    `epoch` grows with each change of `url`. `alias` is what the engine's alias was meant to become with
+    `epoch` grows with each change of `url` or `reads_url`. `alias` is what the engine's alias was meant to become with
     this epoch, `alias_confirmed_at` when it was read back so (None: not yet, or no alias).
-    `migration` is the one that may switch it.
+    `migration` is the one that may switch it. `reads_url` serves the reads alone; None: `url` serves both.
     """
 
     name: str
@@ -95,6 +123,58 @@ class Route:
     changed_at: datetime
     alias: JsonObject | None
     alias_confirmed_at: datetime | None
+    reads_url: str | None = None
+    workspace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The writes of a route, or of one workspace of it, wait until `paused_until`, by the ledger's clock.
+
+    `token` is greater than every pause's before. `returns_to` is the state to go back to without a switch (None: the
+    pause came with no state). `approval` is the yes that was used for it. `workspace` None: the whole collection.
+    """
+
+    route: str
+    workspace: str | None
+    token: int
+    migration: str
+    approval: int | None
+    returns_to: State | None
+    paused_at: datetime
+    paused_until: datetime
+    released_at: datetime | None = None
+    released_by: str | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether writes wait at this time of the ledger's clock."""
+        return self.released_at is None and now < self.paused_until
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an application that asks is told, at one instant. `pause` is the one that holds, None while writes are open.
+
+    `ttl_s` is how long that pause lasts yet. `url` takes the writes, `reads_url` the reads.
+    """
+
+    name: str
+    workspace: str | None
+    url: str
+    reads_url: str
+    epoch: int
+    at: datetime
+    pause: Pause | None
+
+    @property
+    def writes(self) -> str:
+        """`open` or `paused`."""
+        return "open" if self.pause is None else "paused"
+
+    @property
+    def ttl_s(self) -> float | None:
+        """Seconds until the pause ends by itself."""
+        return None if self.pause is None else (self.pause.paused_until - self.at).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +200,21 @@ class Answer(StrEnum):
     REJECTED = "rejected"
 
 
+class Kind(StrEnum):
+    """What a yes allows."""
+
+    SWITCH = "switch"
+    ROLLBACK = "rollback"
+    WORKSPACES = "workspaces"
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A form that a person was shown, bound to a route's epoch and a verdict's digest, and the answer to it."""
+    """A form that a person was shown, bound to a route's epoch and a verdict's digest, and the answer to it.
+
+    `workspaces` are the numbers of those that it covers, each once (None: all, or the migration as a whole). The last
+    delta before the switch may have `largest_delta_rows`. From `expires_at` on it is worth nothing.
+    """
 
     migration: str
     number: int
@@ -135,6 +227,113 @@ class Approval:
     note: str | None
     answered_at: datetime | None
     used_at: datetime | None
+    kind: Kind = Kind.SWITCH
+    workspaces: tuple[int, ...] | None = None
+    largest_delta_rows: int | None = None
+    expires_at: datetime | None = None
+
+
+class Hold(StrEnum):
+    """Why a run leaves a workspace where it is."""
+
+    PAUSED = "paused"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One group of records of a rolling migration. `key` is what `workspace_key` makes of the group's value.
+
+    `position` is its place in the order of work (by default its number). `attempts` counts how often work on it began,
+    `note` says how the last one ended, `approval` is the yes that it used last.
+    """
+
+    number: int
+    key: str
+    rows: int
+    position: int | None = None
+    state: State = State.PLANNED
+    attempts: int = 0
+    hold: Hold | None = None
+    note: str = ""
+    approval: int | None = None
+    changed_at: datetime | None = None
+
+
+class Direction(StrEnum):
+    """Which way changes are carried."""
+
+    FORWARD = "forward"
+    REVERSE = "reverse"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One delta part of the archive: recorded before its first write, then loaded, then closed by a read-back.
+
+    `closing` numbers the closed ones in the order of closing: of two that name one id, the greater tells its state.
+    `hashes` is the receipt of what was read back. `note` is what the pass tells besides, `workspace` the group's key.
+    """
+
+    migration: str
+    number: int
+    direction: Direction
+    workspace: str | None
+    receipt: Receipt
+    counts: JsonObject
+    note: JsonObject
+    recorded_at: datetime
+    loaded_at: datetime | None
+    hashes: Receipt | None
+    closing: int | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over a store, in one direction. `whole`: nothing was left out, not even by a watermark.
+
+    `differences` (to the known state) and `digest` (of what was read) are None until it has ended.
+    """
+
+    migration: str
+    number: int
+    direction: Direction
+    workspace: str | None
+    whole: bool
+    started_at: datetime
+    ended_at: datetime | None
+    differences: int | None
+    digest: str | None
+    note: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A call to the application: intended, then with an outcome. `number` makes the key that tells repeats apart."""
+
+    migration: str
+    number: int
+    action: str
+    workspace: str | None
+    epoch: int
+    request: JsonObject
+    intended_at: datetime
+    outcome: JsonObject | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step that the outside is to learn of. `id` is a UUID; the same step always has the same one."""
+
+    number: int
+    id: str
+    event: str
+    migration: str | None
+    payload: JsonObject
+    at: datetime
+    sent_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

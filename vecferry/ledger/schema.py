@@ -20,14 +20,21 @@ __all__ = [
     "audit",
     "audit_head",
     "counters",
+    "deltas",
     "facts",
     "groups",
+    "hooks",
     "leases",
     "migrations",
     "moment_text",
+    "outbox",
+    "passes",
+    "pauses",
     "routes",
     "schema_version",
     "slices",
+    "workspace_routes",
+    "workspaces",
 ]
 
 
@@ -142,6 +149,34 @@ routes = _table(
     Column("changed_at", Moment, nullable=False),
     Column("alias", Json),
     Column("alias_confirmed_at", Moment),
+    Column("reads_url", Text),
+)
+
+workspace_routes = _table(
+    "workspace_routes",
+    Column("route", Text, primary_key=True),
+    Column("workspace", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("previous_url", Text),
+    Column("migration", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("reads_url", Text),
+)
+
+# `workspace` is '' for the whole collection. A released pause stays, for whoever asks what became of its token.
+pauses = _table(
+    "pauses",
+    Column("route", Text, primary_key=True),
+    Column("workspace", Text, primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("migration", Text, nullable=False),
+    Column("approval", Integer),
+    Column("returns_to", Text),
+    Column("paused_at", Moment, nullable=False),
+    Column("paused_until", Moment, nullable=False),
+    Column("released_at", Moment),
+    Column("released_by", Text),
 )
 
 leases = _table(
@@ -172,6 +207,80 @@ approvals = _table(
     Column("note", Text),
     Column("answered_at", Moment),
     Column("used_at", Moment),
+    Column("kind", Text, nullable=False),
+    Column("workspaces", Json),
+    Column("largest_delta_rows", BigInteger),
+    Column("expires_at", Moment),
+)
+
+workspaces = _table(
+    "workspaces",
+    Column("migration", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("hold", Text),
+    Column("note", Text, nullable=False),
+    Column("approval", Integer),
+    Column("changed_at", Moment, nullable=False),
+)
+
+# A row without a receipt is a number that was reserved for a delta.
+deltas = _table(
+    "deltas",
+    Column("migration", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("direction", Text, nullable=False),
+    Column("workspace", Text),
+    Column("receipt", Text),
+    Column("counts", Json),
+    Column("note", Json),
+    Column("recorded_at", Moment),
+    Column("loaded_at", Moment),
+    Column("hashes", Text),
+    Column("closing", Integer),
+    Column("closed_at", Moment),
+)
+
+passes = _table(
+    "passes",
+    Column("migration", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("direction", Text, nullable=False),
+    Column("workspace", Text),
+    Column("whole", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("differences", BigInteger),
+    Column("digest", Text),
+    Column("note", Json),
+)
+
+hooks = _table(
+    "hooks",
+    Column("migration", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("workspace", Text),
+    Column("epoch", BigInteger, nullable=False),
+    Column("request", Json, nullable=False),
+    Column("intended_at", Moment, nullable=False),
+    Column("outcome", Json),
+    Column("ended_at", Moment),
+)
+
+outbox = _table(
+    "outbox",
+    Column("number", BigInteger, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("migration", Text),
+    Column("payload", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("sent_at", Moment),
 )
 
 audit = _table(

@@ -10,8 +10,8 @@ from vecferry import plain
 from vecferry.errors import DataDiffer, NotFound
 from vecferry.ledger import audit
 from vecferry.ledger.database import Database, Write
+from vecferry.ledger.known import known
 from vecferry.ledger.leases import require
-from vecferry.ledger.migrations import known
 from vecferry.ledger.rows import SliceRow
 from vecferry.ledger.schema import slices
 from vecferry.model import JsonObject, Receipt, Slice

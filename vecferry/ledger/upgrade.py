@@ -77,6 +77,54 @@ STEPS = (
             "CREATE INDEX vecferry_migrations_group ON vecferry_migrations (group_id, member)",
         ),
     ),
+    Step(
+        3,
+        (
+            "ALTER TABLE vecferry_routes ADD COLUMN reads_url TEXT",
+            "ALTER TABLE vecferry_approvals ADD COLUMN kind TEXT NOT NULL DEFAULT 'switch'",
+            "ALTER TABLE vecferry_approvals ADD COLUMN workspaces TEXT",
+            "ALTER TABLE vecferry_approvals ADD COLUMN largest_delta_rows BIGINT",
+            "ALTER TABLE vecferry_approvals ADD COLUMN expires_at TEXT",
+            """CREATE TABLE vecferry_workspace_routes (
+                route TEXT NOT NULL REFERENCES vecferry_routes (name), workspace TEXT NOT NULL,
+                url TEXT NOT NULL, epoch BIGINT NOT NULL, previous_url TEXT,
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), changed_at TEXT NOT NULL,
+                reads_url TEXT,
+                PRIMARY KEY (route, workspace))""",
+            """CREATE TABLE vecferry_pauses (
+                route TEXT NOT NULL REFERENCES vecferry_routes (name), workspace TEXT NOT NULL,
+                token BIGINT NOT NULL, migration TEXT NOT NULL REFERENCES vecferry_migrations (id),
+                approval INTEGER, returns_to TEXT, paused_at TEXT NOT NULL, paused_until TEXT NOT NULL,
+                released_at TEXT, released_by TEXT,
+                PRIMARY KEY (route, workspace))""",
+            "INSERT INTO vecferry_counters (name, value) VALUES ('pause token', 0)",
+            """CREATE TABLE vecferry_workspaces (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                key TEXT NOT NULL, row_count BIGINT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL,
+                attempts INTEGER NOT NULL, hold TEXT, note TEXT NOT NULL, approval INTEGER, changed_at TEXT NOT NULL,
+                PRIMARY KEY (migration, number))""",
+            "CREATE UNIQUE INDEX vecferry_workspaces_key ON vecferry_workspaces (migration, key)",
+            """CREATE TABLE vecferry_deltas (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                direction TEXT NOT NULL, workspace TEXT, receipt TEXT, counts TEXT, note TEXT, recorded_at TEXT,
+                loaded_at TEXT, hashes TEXT, closing INTEGER, closed_at TEXT,
+                PRIMARY KEY (migration, number))""",
+            """CREATE TABLE vecferry_passes (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                direction TEXT NOT NULL, workspace TEXT, whole INTEGER NOT NULL, started_at TEXT NOT NULL,
+                ended_at TEXT, differences BIGINT, digest TEXT, note TEXT,
+                PRIMARY KEY (migration, number))""",
+            """CREATE TABLE vecferry_hooks (
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                action TEXT NOT NULL, workspace TEXT, epoch BIGINT NOT NULL, request TEXT NOT NULL,
+                intended_at TEXT NOT NULL, outcome TEXT, ended_at TEXT,
+                PRIMARY KEY (migration, number))""",
+            """CREATE TABLE vecferry_outbox (
+                number BIGINT PRIMARY KEY, id TEXT NOT NULL, event TEXT NOT NULL, migration TEXT,
+                payload TEXT NOT NULL, at TEXT NOT NULL, sent_at TEXT)""",
+            "CREATE INDEX vecferry_outbox_unsent ON vecferry_outbox (number) WHERE sent_at IS NULL",
+        ),
+    ),
 )
 
 

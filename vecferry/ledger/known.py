@@ -1,0 +1,45 @@
+"""Rows that a change is about, or one clear error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from vecferry.errors import NotFound
+from vecferry.ledger.rows import Migration
+from vecferry.ledger.schema import migrations, workspaces
+from vecferry.ledger.states import State
+
+__all__ = ["known", "known_workspace", "migration_of", "migration_row"]
+
+
+def known(connection: Connection, migration_id: str) -> Row[Any]:
+    """The row of a migration. Raises NotFound."""
+    row = migration_row(connection, migration_id)
+    if row is None:
+        raise NotFound(f"there is no migration {migration_id}", advice="`vecferry list` shows them")
+    return row
+
+
+def migration_row(connection: Connection, migration_id: str) -> Row[Any] | None:
+    """The row of a migration, if there is one."""
+    return connection.execute(select(migrations).where(migrations.c.id == migration_id)).one_or_none()
+
+
+def migration_of(row: Row[Any]) -> Migration:
+    """A row as data."""
+    content = row._asdict()
+    content["limit"] = content.pop("row_limit")
+    del content["plan"]
+    return Migration(**content | {"state": State(row.state)})
+
+
+def known_workspace(connection: Connection, migration_id: str, key: str) -> Row[Any]:
+    """The row of a workspace, by its key. Raises NotFound."""
+    mine = (workspaces.c.migration == migration_id) & (workspaces.c.key == key)
+    row = connection.execute(select(workspaces).where(mine)).one_or_none()
+    if row is None:
+        advice = f"`vecferry status {migration_id}` shows its workspaces"
+        raise NotFound(f"migration {migration_id} has no workspace {key}", advice=advice)
+    return row
