@@ -141,7 +141,7 @@ def narrowed(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-@pytest.mark.parametrize("read_by", ["grpc", "rest"])
+@pytest.mark.parametrize("read_by", [pytest.param("grpc", marks=pytest.mark.slow), "rest"])
 def test_everything_arrives_on_another_server(
     server: QdrantServer, raw: QdrantClient, other: QdrantServer, source: Address, wire: str, read_by: str
 ) -> None:

@@ -50,6 +50,7 @@ def other(tmp_path: Path) -> Iterator[tuple[QdrantServer, QdrantClient]]:
         yield running, client
 
 
+@pytest.mark.slow
 def test_a_migration_carries_settings(
     server: QdrantServer, other: tuple[QdrantServer, QdrantClient], harness: Harness, filled: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_an_archive_carries_settings(
     assert info.config.metadata["owner"] == "search team"
 
 
+@pytest.mark.slow
 def test_a_killed_run_carries_all_the_same(
     server: QdrantServer, other: tuple[QdrantServer, QdrantClient], harness: Harness, filled: str
 ) -> None:

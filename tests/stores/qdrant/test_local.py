@@ -26,7 +26,7 @@ from vecferry import canonical
 from vecferry.address import Address, parse
 from vecferry.cli.main import main
 from vecferry.config import make_config
-from vecferry.contract import Reader, Source
+from vecferry.contract import Source
 from vecferry.errors import BadOption, BadRecord, DataDiffer, NotFound, RetryLater, StoreRefused
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, RecordId, VectorField, VectorKind, VerdictState
 from vecferry.stores import registry
@@ -37,6 +37,7 @@ from vecferry.testing.rows import read_all, rows_of
 
 FOLDERS = Path(__file__).parent / "local_folders"
 VERSIONS = sorted(path.name for path in FOLDERS.glob("v*"))
+OLDEST = "v1.3.2"
 
 
 def at(folder: Path, collection: str = "docs", *, trusted: bool = True) -> Address:
@@ -95,15 +96,16 @@ class TestLocal(SourceConformance):
 # Folders of old clients
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "version", [pytest.param(name, marks=[] if name == OLDEST else pytest.mark.slow) for name in VERSIONS]
+)
 def test_folders_of_old_clients_are_read_as_they_show_them(version: str) -> None:
     """Ids, vectors and payloads are those that the client of that version showed, and no byte of the folder changed."""
     folder = FOLDERS / version
     before = digests(folder)
     expected = json.loads((folder / "expected.json").read_text())
-    for reader in Reader:
-        with registry.open_source(at(folder), reader) as source:
-            found = {key.text: row for key, row in read_all(source).items()}
+    with registry.open_source(at(folder)) as source:
+        found = {key.text: row for key, row in read_all(source).items()}
     assert found.keys() == expected.keys()
     for key, row in found.items():
         assert np.frombuffer(row.vectors[""][2], "<f4").tolist() == expected[key]["vector"]
@@ -153,6 +155,7 @@ def test_original_vectors_are_read_where_a_session_shows_unit_vectors(folder: Pa
         assert any("not as unit vectors" in note for note in source.describe().notes)
 
 
+@pytest.mark.slow
 def test_doubles_stay_doubles(folder: Path) -> None:
     """One number that float32 cannot hold makes the vector float64; without one it is float32, whatever was asked."""
     make(folder, [models.PointStruct(id=1, vector=[0.1, 0.2])])
@@ -163,6 +166,7 @@ def test_doubles_stay_doubles(folder: Path) -> None:
     assert described(folder).vectors[0].dtype is DType.FLOAT32
 
 
+@pytest.mark.slow
 def test_settings_that_local_mode_ignores_are_told_or_carried(folder: Path) -> None:
     """A number type is told as ignored; what was asked for of a vector can be carried to a server."""
     vectors = models.VectorParams(size=2, distance=models.Distance.DOT, datatype=models.Datatype.FLOAT16, on_disk=True)
@@ -176,6 +180,7 @@ def test_settings_that_local_mode_ignores_are_told_or_carried(folder: Path) -> N
     assert features["on_disk of vector ''"].settings == wanted
 
 
+@pytest.mark.slow
 def test_named_sparse_multi_and_missing_vectors_are_read(folder: Path) -> None:
     """Every kind of vector, an absent one and an absent payload come as they are."""
     client = client_of(folder)
@@ -214,6 +219,7 @@ def test_named_sparse_multi_and_missing_vectors_are_read(folder: Path) -> None:
     assert columns.payloads(batch) == [b"{}", b'{"k":"v"}', b"{}"]
 
 
+@pytest.mark.slow
 def test_an_alias_and_a_text_index_are_features(folder: Path) -> None:
     """What meta.json keeps beside configurations is listed, so that a server can be given it."""
     make(folder, [])
@@ -229,6 +235,7 @@ def test_an_alias_and_a_text_index_are_features(folder: Path) -> None:
     assert features["payload index of 'body'"]["value"]["lowercase"] is True  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_an_empty_collection_has_a_schema(folder: Path) -> None:
     """No points: no rows, one empty slice, the vectors of the configuration."""
     make(folder, [])
@@ -463,6 +470,7 @@ def test_a_live_client_keeps_its_lock(folder: Path) -> None:
         client_of(folder).close()  # a reader holds no lock
 
 
+@pytest.mark.slow
 def test_a_change_after_the_plan_is_seen(folder: Path) -> None:
     """Slices of a folder that was written since are DataDiffer, and the fingerprint is another."""
     make(folder, [models.PointStruct(id=1, vector=[1.0, 2.0])])
@@ -515,6 +523,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
     return Harness(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_migration_leaves_the_folder_as_it_is(folder: Path, harness: Harness, tmp_path: Path) -> None:
     """From local mode to the embedded engine: verdict same, route switched, every byte and time of the folder kept."""
     points = [
@@ -556,6 +565,7 @@ def test_the_command_line_asks_for_trust(folder: Path, capsys: pytest.CaptureFix
     assert shown["schema"]["vectors"][0]["dimension"] == 2
 
 
+@pytest.mark.slow
 def test_threads_share_one_reading(folder: Path) -> None:
     """Slices read at once come from one reading of the database."""
     make(folder, [models.PointStruct(id=number, vector=[number, 1.0]) for number in range(40)])

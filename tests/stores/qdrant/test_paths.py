@@ -46,7 +46,7 @@ def address_of(server: QdrantServer, wire_name: str, collection: str) -> Address
 
 @pytest.mark.parametrize("wire_name", WIRES)
 @given(collection=collections())
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_writers_and_both_readers_give_equal_batches(
     server: QdrantServer, wire_name: str, collection: Any
 ) -> None:

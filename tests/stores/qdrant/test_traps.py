@@ -164,6 +164,7 @@ def test_a_nan_that_grpc_stored_never_moves_on(
             harness.migrate(str(address_of(server, wire, unique)), f"qdrant+edge://{tmp_path}/{wire}", route=wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_no_nonfinite_number_is_written(address: Address, edge: Address, value: float) -> None:
     """Neither wire and neither engine gets a NaN or an infinity from here, whatever it would do with it."""
@@ -342,6 +343,7 @@ def test_strict_limits_are_read_before_they_bite(raw: QdrantClient, server: Qdra
     assert len(server.requests.of("upsert", name)) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [" ", "a b", "ž", "a%b", "a&b=c", "a#b", "..a", "x" * 255, "+"])
 def test_odd_names_are_collections(server: QdrantServer, raw: QdrantClient, name: str) -> None:
     """A name that a server takes is reached by its percent-encoded form, on both wires, and no other is."""
@@ -355,6 +357,7 @@ def test_odd_names_are_collections(server: QdrantServer, raw: QdrantClient, name
             target.drop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a/b", "a:b", "a*b", "a?b", 'a"b', "a\\b", "x" * 256])
 def test_names_that_a_server_refuses_are_told(server: QdrantServer, name: str) -> None:
     """A forbidden or too long name is one clear error at creation, and nothing is made."""
