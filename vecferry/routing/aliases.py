@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from vecferry.address import Address
@@ -47,17 +48,21 @@ def plan(source: Address, target: Address, route: str) -> AliasPlan:
         return AliasPlan(route, False, "applications learn of it from `vecferry route`: these stores share no alias")
     if _server(source) != _server(target):
         return AliasPlan(
-            route, False, "applications learn of it from `vecferry route`: an alias cannot span two servers"
+            route, False, "applications learn of it from `vecferry route`: an alias cannot span two servers or databases"
         )
     if route in (source.collection(), target.collection()):
         says = f"applications learn of it from `vecferry route`: {route!r} is a collection's own name (see --route)"
         return AliasPlan(route, False, says)
+    if not re.fullmatch(there.alias_names, route):
+        says = f"applications learn of it from `vecferry route`: {there.scheme}:// has no alias named {route!r}"
+        return AliasPlan(route, False, f"{says} (see --route)")
     return AliasPlan(route, True, f"the alias {route!r} follows, and is read back")
 
 
-def _server(address: Address) -> tuple[str, int | None, str]:
-    """Which server an address means; behind one proxy there may be several."""
-    return address.host, address.port, address.options.get("prefix", "").strip("/")
+def _server(address: Address) -> tuple[str, int | None, str, str]:
+    """Which server an address means; behind one proxy there may be several, and an alias stays in its database."""
+    prefix, database = address.options.get("prefix", "").strip("/"), address.options.get("database", "")
+    return address.host, address.port, prefix, database
 
 
 def _open(address: Address) -> Aliasing:

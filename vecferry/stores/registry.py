@@ -19,6 +19,7 @@ class StoreEntry:
     """One URL scheme: the module that opens it (`open_source`, `open_target`), its forms, its extra.
 
     `kind` groups the schemes of one engine: collections of one kind may share an alias or a server.
+    `alias_names`: a regular expression of the names that its aliases may have.
     `only_read`: it is no target; its module has its `CAPABILITIES`.
     """
 
@@ -29,8 +30,11 @@ class StoreEntry:
     extra: str | None = None
     kind: str = ""
     aliases: bool = False
+    alias_names: str = ".+"
     only_read: bool = False
 
+
+_MILVUS_NAMES = "[A-Za-z_][A-Za-z0-9_]{0,254}"
 
 STORES: dict[str, StoreEntry] = {
     item.scheme: item
@@ -128,6 +132,8 @@ STORES: dict[str, StoreEntry] = {
             "a Milvus server",
             "milvus",
             "milvus",
+            aliases=True,
+            alias_names=_MILVUS_NAMES,
         ),
         StoreEntry(
             "milvuss",
@@ -136,6 +142,8 @@ STORES: dict[str, StoreEntry] = {
             "a Milvus server behind TLS",
             "milvus",
             "milvus",
+            aliases=True,
+            alias_names=_MILVUS_NAMES,
         ),
         StoreEntry(
             "zilliz",
@@ -144,6 +152,8 @@ STORES: dict[str, StoreEntry] = {
             "Zilliz Cloud",
             "milvus",
             "milvus",
+            aliases=True,
+            alias_names=_MILVUS_NAMES,
         ),
         StoreEntry(
             "archive",
