@@ -27,7 +27,7 @@ from vecferry.stores.milvus.checks import (
     possible_name,
 )
 from vecferry.stores.milvus.connection import Connection
-from vecferry.stores.milvus.failures import NotLoaded, TooLarge, status_failure
+from vecferry.stores.milvus.failures import NoRight, NotLoaded, TooLarge, status_failure
 from vecferry.stores.milvus.filters import KeyFilter
 from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
@@ -277,7 +277,11 @@ class MilvusCollection(Target):
             )
 
     def _aliases(self, answer: Any) -> list[str]:
-        listed = self._connection().ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=self._name))
+        """The aliases of the collection: those of its description, and those that are listed to who may list them."""
+        try:
+            listed = self._connection().ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=self._name))
+        except NoRight:
+            return sorted(answer.aliases)
         return sorted({*listed.aliases, *answer.aliases})
 
     def _connection(self) -> Connection:

@@ -16,7 +16,16 @@ from pymilvus.exceptions import MilvusException
 
 from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
 
-__all__ = ["Busy", "NotLoaded", "TooLarge", "grpc_failure", "public_errors", "status_failure", "wire_errors"]
+__all__ = [
+    "Busy",
+    "NoRight",
+    "NotLoaded",
+    "TooLarge",
+    "grpc_failure",
+    "public_errors",
+    "status_failure",
+    "wire_errors",
+]
 
 _PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNKNOWN"})
 _KEY = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
@@ -41,6 +50,10 @@ _BOTH_ADVICE = "start the server, or check the host and the port; behind a proxy
 
 class Busy(RetryLater):
     """A limit of calls or of memory, which a server lifts by itself."""
+
+
+class NoRight(StoreRefused):
+    """The token is right, and its user may not do this."""
 
 
 class TooLarge(StoreRefused):
@@ -132,8 +145,8 @@ def _public_failure(url: str, error: MilvusException) -> VecferryError:
     return _failure(url, int(code), int(error.compatible_code), error.message, bool(error.retriable))
 
 
-def _no_right(url: str, details: str) -> StoreRefused:
-    return StoreRefused(f"{url} refused the access: {details}", advice=_RIGHT_ADVICE)
+def _no_right(url: str, details: str) -> NoRight:
+    return NoRight(f"{url} refused the access: {details}", advice=_RIGHT_ADVICE)
 
 
 def _passing(url: str, what: str, details: str) -> RetryLater:
