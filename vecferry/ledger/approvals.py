@@ -103,6 +103,12 @@ class Approvals(Database):
             row = _last(connection, migration_id) if number is None else _row(connection, migration_id, number)
             return None if row is None else _approval(row)
 
+    def approvals(self, migration_id: str) -> list[Approval]:
+        """Every approval of this migration, by number."""
+        mine = select(approvals).where(approvals.c.migration == migration_id)
+        with self._read() as connection:
+            return [_approval(row) for row in connection.execute(mine.order_by(approvals.c.number))]
+
     def use_approval(
         self,
         migration_id: str,

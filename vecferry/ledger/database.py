@@ -45,8 +45,8 @@ class Database:
     def __init__(self, where: Place, engine: Engine, clock: Clock | None) -> None:
         self._place, self._engine, self._clock = where, engine, clock
         # Else two statements of one answer, a route and its pause, could be of two instants.
-        many = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
-        self._reading = engine.execution_options(**many)
+        one_instant = engine.execution_options(isolation_level="REPEATABLE READ") if where.file is None else engine
+        self._reading = one_instant
 
     @classmethod
     def open(

@@ -155,16 +155,16 @@ class Routes(Database):
         """
         with self._write() as write:
             require(write, token, migration_id)
-            _movable(write, name, workspace, migration_id, expected_epoch, alias)
+            route = _movable(write, name, workspace, migration_id, expected_epoch, alias)
             if approval is not None:
                 use(write, migration_id, approval, kind_for(state_to, workspace), workspace=workspace)
+            if workspace == DEFAULT_WORKSPACE:
+                _pin_others(write, migration_id, route)
             reads = None if to_url is None else _canonical(to_url)
             values = {"reads_url": reads, "epoch": expected_epoch + 1}
             _step(
                 write, migration_id, workspace, state_from, state_to, event, {"route": name, "alias": alias, **values}
             )
-            route = placed.effective(write.connection, name, workspace)
-            assert route is not None, "its epoch was compared"
             rest = {"url": route.url, "previous_url": route.previous_url, "changed_at": write.now}
             known_alias = {"alias": alias, "alias_confirmed_at": None}
             return placed.change(write, name, workspace, migration_id, **values, **rest, **known_alias)
@@ -284,4 +284,4 @@ def _pin_others(write: Write, migration_id: str, route: Route) -> None:
     query = select(workspaces.c.key).where(workspaces.c.migration == migration_id, workspaces.c.key.not_in(apart))
     for key in write.connection.scalars(query.where(workspaces.c.key != DEFAULT_WORKSPACE)).all():
         values = {"url": route.url, "previous_url": route.previous_url, "epoch": route.epoch, "changed_at": write.now}
-        placed.change(write, route.name, key, migration_id, **values)
+        placed.change(write, route.name, key, migration_id, **values, reads_url=route.reads_url)

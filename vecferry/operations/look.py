@@ -139,10 +139,13 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     if migration.state is State.READY:
         question = ledger.approval(migration.id)
         if not _switches(migration):
-            unwanted = {"approve", "resume"} | ({"abort"} if migration.strategy in ("export", "backup") else set())
+            unwanted = {"approve", "resume", "sync"} | (
+                {"abort"} if migration.strategy in ("export", "backup") else set()
+            )
         elif question is not None and question.answer is Answer.APPROVED:
             unwanted = {"approve"}
     elif migration.planned_at is None or ledger.fact(migration.id, "discarded") is not None:
         unwanted = {"discard"}
-    found = states.next_commands(migration.state, migration.id)
+    workspaces = [one.state for one in ledger.workspaces(migration.id)]
+    found = states.next_commands(migration.state, migration.id, workspaces)
     return tuple(command for command in found if command.split()[1] not in unwanted)

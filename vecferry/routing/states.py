@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from vecferry.ledger.states import State
+from vecferry.ledger.states import State, derived, releases
 
-__all__ = ["TRANSITIONS", "Transition", "can", "next_commands", "sources"]
+__all__ = ["TRANSITIONS", "Transition", "can", "derived", "next_commands", "releases", "sources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ TRANSITIONS = (
     Transition(State.READY, State.FROZEN, "approved, and writes are paused"),
     Transition(State.READS_NEW, State.FROZEN, "approved, and writes are paused"),
     Transition(State.FROZEN, State.SWITCHING, "the final check found no difference"),
-    Transition(State.SWITCHING, State.SWITCHED, "the transaction moved the route"),
+    Transition(State.SWITCHING, State.SWITCHED, "the route moved; alias and hooks followed and were read back"),
     Transition(
         State.READY, State.SWITCHED, "without a pause: the source was read again unchanged, then the route moved"
     ),
@@ -45,7 +46,7 @@ TRANSITIONS = (
     ),
     Transition(State.SWITCHED, State.ROLLBACK_FROZEN, "`rollback`, and writes are paused"),
     Transition(State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, "the old store holds what the new one received"),
-    Transition(State.ROLLBACK_SWITCHING, State.ROLLED_BACK, "the transaction moved the route back"),
+    Transition(State.ROLLBACK_SWITCHING, State.ROLLED_BACK, "the route moved back; alias and hooks were read back"),
     Transition(State.ROLLBACK_SWITCHING, State.ROLLBACK_FROZEN, "the transaction refused"),
     Transition(
         State.ROLLBACK_FROZEN, State.SWITCHED, "undone and writes released: conflict, brake, refused row, time limit"
@@ -57,25 +58,26 @@ TRANSITIONS = (
 
 _ALLOWED = frozenset((step.source, step.target) for step in TRANSITIONS)
 
-_ON = ("resume", "status")
 _BEFORE = ("resume", "abort", "status")
+_PAUSED = ("unpause", "status")
 _COMMANDS: dict[State, tuple[str, ...]] = {
     State.PLANNED: _BEFORE,
     State.COPYING: _BEFORE,
     State.CATCHING_UP: _BEFORE,
     State.VERIFYING: _BEFORE,
-    State.READY: ("approve", *_BEFORE),
-    State.READS_NEW: _ON,
-    State.FROZEN: _ON,
-    State.SWITCHING: _ON,
-    State.SWITCHED: ("rollback", "status"),
-    State.COMPLETED: ("status",),
+    State.READY: ("approve", "resume", "sync", "abort", "status"),
+    State.READS_NEW: ("approve", "resume", "sync", "status"),
+    State.FROZEN: ("resume", *_PAUSED),
+    State.SWITCHING: ("resume", *_PAUSED),
+    State.SWITCHED: ("rollback", "complete", "sync", "status"),
+    State.COMPLETED: ("decommission", "status"),
     State.ABORTED: ("discard", "status"),
-    State.ROLLBACK_FROZEN: ("rollback", "status"),
-    State.ROLLBACK_SWITCHING: ("rollback", "status"),
+    State.ROLLBACK_FROZEN: ("rollback", *_PAUSED),
+    State.ROLLBACK_SWITCHING: ("rollback", *_PAUSED),
     State.ROLLED_BACK: ("discard", "status"),
-    State.ROLLED_BACK_UNMERGED: ("status",),
+    State.ROLLED_BACK_UNMERGED: ("merge", "status"),
 }
+_ON_THE_WAY = frozenset({State.PLANNED, State.COPYING, State.CATCHING_UP, State.VERIFYING, State.READY})
 
 
 def can(source: State, target: State) -> bool:
@@ -88,6 +90,15 @@ def sources(target: State) -> frozenset[State]:
     return frozenset(step.source for step in TRANSITIONS if step.target is target)
 
 
-def next_commands(state: State, migration_id: str = "ID") -> tuple[str, ...]:
-    """The commands that make sense in this state, the likeliest first."""
-    return tuple(f"vecferry {verb} {migration_id}" for verb in _COMMANDS[state])
+def next_commands(state: State, migration_id: str = "ID", workspaces: Collection[State] = ()) -> tuple[str, ...]:
+    """The commands that make sense in this state, the likeliest first.
+
+    A rolling migration has the states of its `workspaces` as well: while one is on its way, `resume` goes on with it,
+    and there is nothing to complete.
+    """
+    verbs = _COMMANDS[state]
+    if state is State.SWITCHED and set(workspaces) - {State.SWITCHED}:
+        verbs = tuple(verb for verb in verbs if verb != "complete")
+        if _ON_THE_WAY & set(workspaces):
+            verbs = ("resume", *verbs)
+    return tuple(f"vecferry {verb} {migration_id}" for verb in verbs)
