@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.migrating import Harness
-from tests.support.raw_collections import KINDS, Place, RawData, target_url
+from tests.support.raw_collections import KINDS, ONLY_READ, Place, RawData, target_url
 from vecferry import address
 from vecferry.ledger import State
 from vecferry.stores import registry
@@ -18,7 +19,7 @@ FILES = ("numpy", "numpy-tree", "jsonl")
 
 @pytest.mark.xdist_group("matrix")
 @pytest.mark.parametrize("target_kind", KINDS)
-@pytest.mark.parametrize("source_kind", KINDS)
+@pytest.mark.parametrize("source_kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in ONLY_READ)])
 def test_a_migration_between_any_two_stores_ends_switched(
     source_kind: str,
     target_kind: str,
@@ -32,9 +33,11 @@ def test_a_migration_between_any_two_stores_ends_switched(
     monkeypatch.setenv("VECFERRY_HOME", str(tmp_path / "home"))
     name = f"{source_kind}-to-{target_kind}".replace("+", "-")
     target = target_url(target_kind, place, name)
-    options = {"metric": "cosine"} if source_kind in FILES else {}
+    options: dict[str, Any] = {"metric": "cosine"} if source_kind in FILES else {}
+    if source_kind in ONLY_READ:
+        options["trust_local_files"] = True
     if target_kind == "faiss" and source_kind != "faiss":
-        options = {"metric": "dot"}  # FAISS has no cosine
+        options["metric"] = "dot"  # FAISS has no cosine
     harness = Harness(tmp_path)
     ref = harness.migrate(source_of(source_kind), target, slice_rows=120, **options)
     assert harness.migration(ref).state is State.SWITCHED

@@ -20,9 +20,12 @@ from qdrant_client import QdrantClient
 from qdrant_client import models as qdrant
 from qdrant_edge import Distance, EdgeConfig, EdgeShard, EdgeVectorParams, Point, UpdateOperation
 
-__all__ = ["KINDS", "Place", "RawData", "generate", "make_source", "target_url"]
+__all__ = ["KINDS", "ONLY_READ", "Place", "RawData", "generate", "make_source", "target_url"]
 
 KINDS = ("numpy", "numpy-tree", "jsonl", "faiss", "qdrant+edge", "qdrant", "chroma+path", "chroma", "milvus+path")
+
+ONLY_READ = ("qdrant+path",)
+"""Kinds that are sources and never targets."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,22 @@ def _qdrant(place: Place, name: str, data: RawData) -> str:
     return f"qdrant://127.0.0.1:{place.qdrant_port}/{name}?rest_port={place.qdrant_rest_port}"
 
 
+def _qdrant_local(place: Place, name: str, data: RawData) -> str:
+    folder = place.folder / f"local-{name}"
+    client: Any = QdrantClient(path=str(folder))
+    size = data.vectors.shape[1]
+    client.create_collection(name, vectors_config=qdrant.VectorParams(size=size, distance=qdrant.Distance.COSINE))
+    # It commits point by point; a power cut need not be survived here.
+    client._client.collections[name].storage.storage.execute("PRAGMA synchronous=OFF")
+    points = [
+        qdrant.PointStruct(id=_id_of(number), vector=data.vectors[number].tolist(), payload=data.with_text(number))
+        for number in range(len(data))
+    ]
+    client.upsert(name, points)
+    client.close()
+    return f"qdrant+path://{folder}/{name}"
+
+
 def _fill_chroma(client: Any, name: str, data: RawData) -> None:
     collection = client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
     for start in range(0, len(data), 1000):
@@ -225,6 +244,7 @@ _MAKERS: dict[str, Callable[[Place, str, RawData], str]] = {
     "faiss": _faiss,
     "qdrant+edge": _edge,
     "qdrant": _qdrant,
+    "qdrant+path": _qdrant_local,
     "chroma+path": _chroma_folder,
     "chroma": _chroma_server,
     "milvus+path": _milvus_folder,
