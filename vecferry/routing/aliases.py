@@ -48,7 +48,7 @@ def plan(source: Address, target: Address, route: str) -> AliasPlan:
         return AliasPlan(route, False, "applications learn of it from `vecferry route`: these stores share no alias")
     if _server(source) != _server(target):
         return AliasPlan(
-            route, False, "applications learn of it from `vecferry route`: an alias cannot span two servers or databases"
+            route, False, "applications learn of it from `vecferry route`: an alias spans neither servers nor databases"
         )
     if route in (source.collection(), target.collection()):
         says = f"applications learn of it from `vecferry route`: {route!r} is a collection's own name (see --route)"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from pymilvus import MilvusClient
 
 from tests.support.milvus_server import RealServer
+from vecferry.address import parse
+from vecferry.cli.main import main
 from vecferry.contract import Aliasing
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty
+from vecferry.ledger import Ledger
 from vecferry.model import CollectionSchema, IdKind, Metric, VectorField
+from vecferry.routing import aliases
 from vecferry.stores import registry
 from vecferry.testing.rows import read_all
 
@@ -92,3 +97,33 @@ def test_an_alias_never_leads_to_what_is_absent(server: RealServer, pair: tuple[
         with pytest.raises((StoreRefused, TargetNotEmpty)):
             old.point_alias(pair[1])
         assert old.alias_target(pair[1]) is None
+
+
+def test_the_alias_follows_a_migration_there_and_back(
+    server: RealServer, client: MilvusClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the switch the alias that is named as the route names the new collection, after the rollback the old."""
+    monkeypatch.setenv("VECFERRY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOKEN", server.token or "none:needed")
+    monkeypatch.delenv("VECFERRY_LEDGER", raising=False)
+    old, new, live = (f"{word}{uuid4().hex}" for word in ("old", "new", "live"))
+    make_plain(client, old, [f"key {row}" for row in range(40)])
+    urls = ["--source", str(server.address(old)), "--target", str(server.address(new))]
+    tokens = ["--source-token-env", "TOKEN", "--target-token-env", "TOKEN"] if server.token else []
+    assert main(["migrate", *urls, *tokens, "--route", live, "--approve", "auto"]) == 0
+    assert client.describe_alias(live)["collection_name"] == new
+    [migration] = Ledger.open().migrations()
+    assert main(["rollback", migration.id]) == 0
+    assert client.describe_alias(live)["collection_name"] == old
+    client.drop_alias(live)
+    for name in (old, new):
+        client.drop_collection(name)
+
+
+def test_a_route_that_no_alias_can_be_named_after_is_told() -> None:
+    """Where Milvus has no alias of that name, or the collections are in two databases, the plan says so beforehand."""
+    source, target = parse("milvus://h:19530/a"), parse("milvus://h:19530/b")
+    assert aliases.plan(source, target, "docs").follows
+    assert "no alias named 'my-docs'" in aliases.plan(source, target, "my-docs").says
+    elsewhere = parse("milvus://h:19530/b?database=d")
+    assert not aliases.plan(source, elsewhere, "docs").follows
