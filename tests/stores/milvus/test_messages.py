@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
-from vecferry import address, canonical
 from vecferry import batch as batches
-from vecferry.contract import Reader
 from vecferry.errors import BadRecord, NotFound, RetryLater, StoreRefused, TargetNotEmpty
-from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField
-from vecferry.stores import registry
+from vecferry.model import DType, IdKind, VectorField
 from vecferry.stores.milvus import columns
 from vecferry.stores.milvus.failures import NotLoaded, TooLarge, grpc_failure, status_failure
 from vecferry.stores.milvus.filters import KeyFilter
@@ -169,43 +162,3 @@ def test_dynamic_fields_of_others_are_read_exactly() -> None:
     assert caught.value.row == 1
     with pytest.raises(Unfit):
         dynamic_texts([b"[1]"])
-
-
-_TEXT = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: text != canonical.TAG)
-_NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-_JSON = st.recursive(
-    st.none() | st.booleans() | _NUMBERS | _TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
-    max_leaves=6,
-)
-_KEYS = _TEXT.filter(lambda key: key not in ("id", "vector", "$meta", "_seq", "_partition"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all examples."""
-    return tmp_path_factory.mktemp("milvus") / "data"
-
-
-@given(
-    payloads=st.lists(st.dictionaries(_KEYS, _JSON, max_size=4), min_size=1, max_size=6),
-    ids=st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=6, max_size=6, unique=True),
-)
-@settings(max_examples=25, deadline=None)
-def test_both_readers_give_what_was_written(folder: Path, payloads: list[dict[str, Any]], ids: list[str]) -> None:
-    """Any payload under any key comes back to the bit by the fast reader and by the official client."""
-    rows = len(payloads)
-    vector = VectorField("", dimension=2, metric=Metric.COSINE)
-    numbers = {"": batches.dense_array(np.ones((rows, 2), dtype=np.float32))}
-    texts = [canonical.encode(payload) for payload in payloads]
-    written = batches.make(ids[:rows], IdKind.STRING, vectors=numbers, documents=[None] * rows, payloads=texts)
-    url = f"milvus+path://{folder}/c{uuid4().hex}"
-    with registry.open_target(address.parse(url)) as target:
-        target.create(CollectionSchema("c", (vector,), frozenset({IdKind.STRING})), {})
-        target.write(written)
-        for reader in Reader:
-            with registry.open_target(address.parse(url), reader) as opened:
-                found = opened.fetch(written)
-                order = found.column("id").to_pylist()
-                assert found.take([order.index(text) for text in ids[:rows]]).equals(written)
-        target.drop()
