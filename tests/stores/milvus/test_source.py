@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from pymilvus import DataType
 
 from tests.support.milvus_server import MilvusServer
 from vecferry import address, canonical
@@ -75,7 +77,8 @@ def test_the_schema_says_what_does_not_travel(books: tuple[str, list[dict[str, A
     assert schema.mark is None
     features = {feature.name: feature.value for feature in schema.features}
     assert "HNSW" in features["index of field 'embedding'"]
-    assert features["partition"] == "older"
+    assert features["partition 'older'"].startswith("20 records")
+    assert features["partition '_default'"].startswith("40 records")
     assert features["type of field 'title'"] == "VarChar, max_length=100, nullable"
     assert any("typed fields" in note for note in schema.notes)
 
@@ -139,3 +142,50 @@ def test_a_released_collection_is_loaded_only_when_asked(milvus: MilvusServer) -
         assert "load=true" in caught.value.advice
     with registry.open_source(address.parse(f"{milvus.url}/{name}?load=true")) as source:
         assert source.count() == 3
+
+
+def test_texts_of_a_json_field_of_lite_stay_texts(tmp_path: Path) -> None:
+    """milvus-lite gives a JSON text without its quotes: it is read as that text, though it looks like a number."""
+    texts = ["12", "true", "null", "plain", '"quoted"', "", "[open", "back\\slash"]
+    values: list[Any] = [{"a": [1, None]}, [1, "x"], {}, None]
+    folder = tmp_path / "data"
+    with raw.folder_client(folder) as client:
+        fields = client.create_schema(auto_id=False)
+        fields.add_field("id", DataType.INT64, is_primary=True)
+        fields.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
+        fields.add_field("extra", DataType.JSON, nullable=True)
+        client.create_collection("c", schema=fields)
+        given = [json.dumps(text) for text in texts] + values
+        client.insert("c", [{"id": at, "vector": [1.0, 2.0], "extra": value} for at, value in enumerate(given)])
+    url = address.parse(f"milvus+path://{folder}/c")
+    with registry.open_source(url) as source:
+        found = read_all(source)
+    for at, value in enumerate([*texts, *values]):
+        assert found[RecordId(IdKind.INT64, str(at))].payload == canonical.encode({"extra": value})
+    with registry.open_source(url, Reader.PUBLIC) as source, pytest.raises(StoreRefused, match="official client"):
+        read_all(source)
+
+
+def test_several_vectors_and_defaults_are_read(tmp_path: Path) -> None:
+    """Four vector fields, each under its name, and a field whose default stands where nothing was given."""
+    folder = tmp_path / "data"
+    names = ("vector", "title", "body", "words")
+    with raw.folder_client(folder) as client:
+        fields = client.create_schema(auto_id=False, enable_dynamic_field=True)
+        fields.add_field("id", DataType.VARCHAR, is_primary=True, max_length=20)
+        for dimension, name in enumerate(names[:3], 2):
+            fields.add_field(name, DataType.FLOAT_VECTOR, dim=dimension)
+        fields.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+        fields.add_field("stars", DataType.INT8, default_value=5)
+        client.create_collection("c", schema=fields)
+        row = {"vector": [1.0] * 2, "title": [2.0] * 3, "body": [3.0] * 4, "words": {7: 0.5}}
+        client.insert("c", [{"id": "given", "stars": 1, **row}, {"id": "default", **row}])
+    for reader in Reader:
+        with registry.open_source(address.parse(f"milvus+path://{folder}/c"), reader) as source:
+            found = read_all(source)
+            assert {field.name for field in source.describe().vectors} == {"", "title", "body", "words"}
+        assert {key.text: one.payload for key, one in found.items()} == {
+            "given": b'{"stars":1}',
+            "default": b'{"stars":5}',
+        }
+        assert found[RecordId(IdKind.STRING, "given")].vectors["body"][2] == np.full(4, 3.0, np.float32).tobytes()

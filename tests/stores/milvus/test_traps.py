@@ -199,6 +199,23 @@ def test_nan_never_reaches_lite_which_would_store_it(tmp_path: Path) -> None:
         target.write(batch)
 
 
+def test_a_nan_that_lite_stored_is_told_and_not_moved(tmp_path: Path) -> None:
+    """milvus-lite takes NaN; as a source it is read as it is, and the record is named before anything is written."""
+    with raw.folder_client(tmp_path / "data") as client:
+        make_plain(client, "c", ["a", "b"])
+        client.insert("c", [{"id": "bad", "vector": [1.0, float("nan"), 0.0, 0.0]}])
+    with registry.open_source(address.parse(f"milvus+path://{tmp_path}/data/c")) as source:
+        [part] = source.slices(1)
+        [page] = source.read(part)
+        found = batches.nonfinite_row(page)
+        assert found is not None
+        assert batches.record_ids(page)[found[1]].text == "bad"
+        with create(f"milvus+path://{tmp_path}/data/d") as target:
+            with pytest.raises(BadRecord, match=r"'bad'.*NaN"):
+                target.write(page)
+            assert target.count() == 0
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [({}, "empty sparse"), ({3: 0.0}, "above zero"), ({3: -1.0}, "above zero"), ({2**32 - 1: 1.0}, "above zero")],

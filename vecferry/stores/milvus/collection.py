@@ -140,12 +140,14 @@ class MilvusCollection(Target):
         return partitions.names_of(self._connection(), self._name)
 
     def _partition_rows(self, found: schema.Found) -> dict[str, int]:
-        """The records of each partition; none of one alone, of those that Milvus made, and where nothing is loaded."""
+        """The records of each partition; none of one alone, of those that Milvus made, where nothing is loaded."""
         connection, name = self._connection(), self._name
-        if len(found.partitions) < 2 or found.partition_key or not loading.is_loaded(connection, name):
+        if len(found.partitions) < 2 or found.partition_key:
             return {}
         if connection.is_lite:
             return {one: partitions.stored_rows(connection, name, one) for one in found.partitions}
+        if not loading.is_loaded(connection, name):
+            return {}
         return {one: counted(connection, name, partition=one) for one in found.partitions}
 
     def _all_keys(self) -> Iterator[pa.StringArray]:

@@ -130,9 +130,10 @@ def _partition_features(found: Found) -> Iterator[Feature]:
         yield Feature("partition key", f"{found.partition_key!r} spreads the records over {parts}")
     elif set(found.partitions) != {_DEFAULT_PARTITION}:
         for name in found.partitions:
-            rows = f"{found.partition_rows[name]:,} records, read with" if name in found.partition_rows else "read with"
+            rows = found.partition_rows.get(name)
+            count = "" if rows is None else f"{rows:,} record{'s' * (rows != 1)}; "
             kept = "" if found.partition_field else "; ?partition_field=KEY tells each record's in its payload"
-            yield Feature(f"partition {name!r}", f"{rows} those of all others{kept}")
+            yield Feature(f"partition {name!r}", f"{count}read together with all others{kept}")
 
 
 def _field_text(one: Any) -> str:
