@@ -18,7 +18,7 @@ from vecferry.model import CollectionSchema, Feature, JsonObject
 from vecferry.stores.qdrant import server_schema
 from vecferry.stores.qdrant.settings import Settings
 
-__all__ = ["alias_target", "create", "create_indexes", "obstacles", "pending", "settle"]
+__all__ = ["alias_target", "complete", "create", "obstacles", "pending", "settle"]
 
 _QUANTIZATION: TypeAdapter[Any] = TypeAdapter(models.QuantizationConfig)
 _INDEX: TypeAdapter[Any] = TypeAdapter(models.PayloadFieldSchema)
@@ -52,10 +52,7 @@ def create(client: QdrantClient, collection: str, schema: CollectionSchema, mark
         metadata=_metadata(settings, mark),
         **_arguments(settings.sections),
     )
-    later = {key: value for key, value in settings.sections.get("params", {}).items() if key in _LATER_PARAMS}
-    if later:
-        client.update_collection(collection, collection_params=models.CollectionParamsDiff(**later))
-    create_indexes(client, collection)
+    complete(client, collection)
 
 
 def _arguments(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -73,6 +70,7 @@ def _metadata(settings: Settings, mark: JsonObject) -> dict[str, Any]:
     sections = settings.sections
     optimizers = sections.get("optimizer_config", {})
     waiting = {
+        "params": {key: value for key, value in sections.get("params", {}).items() if key in _LATER_PARAMS},
         "indexes": settings.indexes,
         "aliases": settings.aliases,
         "strict_mode_config": sections.get("strict_mode_config"),
@@ -93,10 +91,13 @@ def pending(info: models.CollectionInfo) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def create_indexes(client: QdrantClient, collection: str) -> None:
-    """Make the payload indexes that are still to be made: before records come, which is the cheapest moment."""
+def complete(client: QdrantClient, collection: str) -> None:
+    """What a creation cannot say, and payload indexes that are still to be made: cheapest before records come."""
     info = client.get_collection(collection)
-    for key, schema in sorted(pending(info).get("indexes", {}).items()):
+    waiting = pending(info)
+    if waiting.get("params"):
+        client.update_collection(collection, collection_params=models.CollectionParamsDiff(**waiting["params"]))
+    for key, schema in sorted(waiting.get("indexes", {}).items()):
         if key not in info.payload_schema:
             client.create_payload_index(collection, key, _INDEX.validate_python(schema), wait=True)
 

@@ -205,7 +205,7 @@ class ServerStore(Aliasing):
 
     def begin_load(self) -> None:
         with server_errors(self.url):
-            carrying.create_indexes(self._connection.client, self._collection)
+            carrying.complete(self._connection.client, self._collection)
         switch_indexing_off(self._connection.client, self._collection, self.url)
 
     def finish_load(self) -> None:
