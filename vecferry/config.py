@@ -5,10 +5,12 @@ Secrets are named by reference and resolved where a store is opened; they are ne
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -19,7 +21,10 @@ from vecferry.errors import BadOption, NotFound
 from vecferry.model import Metric
 
 __all__ = [
+    "PLAIN_WEBHOOK_CONSENT",
     "Approve",
+    "Hook",
+    "Hooks",
     "MigrationConfig",
     "SecretRef",
     "Selection",
@@ -30,6 +35,7 @@ __all__ = [
 ]
 
 Approve = Literal["ask", "auto"]
+PLAIN_WEBHOOK_CONSENT = "webhook_without_tls"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -93,6 +99,109 @@ class StoreConfig(_Strict):
 StoreField = Annotated[StoreConfig, BeforeValidator(_from_url)]
 
 
+class Hook(_Strict):
+    """One call to the application: a `command` (its words, without a shell) or a `webhook`, within `timeout_s`.
+
+    `secret` signs what goes to a webhook. `ca`: a file of certificates to trust instead of the system's.
+    """
+
+    command: tuple[str, ...] | None = Field(default=None, min_length=1)
+    webhook: str | None = None
+    secret: SecretRef | None = None
+    ca: Path | None = None
+    timeout_s: float = Field(default=30.0, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _is_one_call(self) -> Self:
+        if (self.command is None) == (self.webhook is None):
+            raise ValueError("a hook is either a command or a webhook")
+        if self.webhook is None:
+            if self.secret is not None or self.ca is not None:
+                raise ValueError("secret and ca belong to a webhook; a command has its own environment")
+            return self
+        if self.secret is None:
+            raise ValueError("a webhook needs a secret, by which the application knows who calls: {env: NAME}")
+        parts = urlsplit(self.webhook)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+            raise ValueError(f"{self.webhook!r} is no http or https URL")
+        if parts.username is not None:
+            raise ValueError("a webhook's URL must not hold a password, which logs would show")
+        return self
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether what is called travels over a network without TLS."""
+        parts = urlsplit(self.webhook or "")
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+    def placed(self) -> Self:
+        """The same with every file absolute, so that it means the same from any folder."""
+        words = self.command
+        if words is not None and "/" in words[0]:
+            words = (str(Path(words[0]).absolute()), *words[1:])
+        secret = self.secret
+        if secret is not None and secret.file is not None:
+            secret = secret.model_copy(update={"file": secret.file.absolute()})
+        ca = self.ca.absolute() if self.ca else None
+        return self.model_copy(update={"command": words, "secret": secret, "ca": ca})
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Hooks(_Strict):
+    """How an application learns of pauses and switches, and what is known of its writes.
+
+    `write_timeout_s`: after so long the application gives up a write, so none of before a pause is under way any more.
+    `visibility_delay_s`: so long after a write the old store may hide it from readers. `pause_ttl_s`: a pause ends by
+    itself after this. `route_file`: a file that always says what serves the route, replaced atomically.
+    """
+
+    pause: Hook | None = None
+    release: Hook | None = None
+    switch: Hook | None = None
+    read_back: Hook | None = None
+    write_timeout_s: float = Field(default=30.0, ge=0, le=86_400)
+    visibility_delay_s: float = Field(default=0.0, ge=0, le=86_400)
+    pause_ttl_s: float = Field(default=600.0, gt=0, le=86_400)
+    route_file: Path | None = None
+
+    @property
+    def drain_s(self) -> float:
+        """How long after the pause the last write of before it may still appear."""
+        return self.write_timeout_s + self.visibility_delay_s
+
+    @property
+    def all(self) -> dict[str, Hook]:
+        """The hooks that there are, by name."""
+        named = {"pause": self.pause, "release": self.release, "switch": self.switch, "read_back": self.read_back}
+        return {name: hook for name, hook in named.items() if hook is not None}
+
+    def placed(self) -> Self:
+        """The same with every file absolute."""
+        route_file = self.route_file.absolute() if self.route_file else None
+        return self.model_copy(
+            update={name: hook.placed() for name, hook in self.all.items()} | {"route_file": route_file}
+        )
+
+    @model_validator(mode="after")
+    def _can_be_trusted(self) -> Self:
+        if (self.pause is None) != (self.release is None):
+            raise ValueError("pause and release come together: who is paused must be released")
+        if self.switch is not None and self.read_back is None:
+            raise ValueError("a switch hook needs a read_back hook, or nobody knows after a crash what it did")
+        if self.pause_ttl_s <= self.drain_s:
+            raise ValueError(
+                f"pause_ttl_s ({self.pause_ttl_s:g}) is over before the last writes are: write_timeout_s and "
+                f"visibility_delay_s are {self.drain_s:g} together"
+            )
+        return self
+
+
 class MigrationConfig(_Strict):
     """One migration of one collection.
 
@@ -103,6 +212,7 @@ class MigrationConfig(_Strict):
     `consent` lists, by their names in the plan, the losses that are agreed to.
     `trust_local_files` says so of the source (see `StoreConfig`).
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
+    `hooks` say how the application is told.
     """
 
     source: StoreField
@@ -125,6 +235,17 @@ class MigrationConfig(_Strict):
     approve: Approve = "ask"
     approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
     trust_local_files: bool = False
+    hooks: Hooks = Hooks()
+
+    @model_validator(mode="after")
+    def _agrees_to_plain_webhooks(self) -> Self:
+        exposed = sorted(name for name, hook in self.hooks.all.items() if hook.is_exposed)
+        if exposed and PLAIN_WEBHOOK_CONSENT not in self.consent:
+            raise ValueError(
+                f"the hook {exposed[0]} goes over a network without TLS: use https, or agree to it by the consent "
+                f"{PLAIN_WEBHOOK_CONSENT}"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -182,5 +303,6 @@ def _checked(model: type[_Model], content: dict[str, Any], where: str) -> _Model
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
         raise BadOption(
-            f"{where}: {field}: {first['msg']}", advice="`vecferry migrate --help` lists the options"
+            f"{where}: {field}: {first['msg'].removeprefix('Value error, ')}",
+            advice="`vecferry migrate --help` lists the options",
         ) from error

@@ -101,6 +101,7 @@ def test_the_store_table_of_the_readme_is_current() -> None:
         oversized.OVERSIZED_CONSENT,
         payload.NULL_CONSENT,
         RECONSTRUCTED_CONSENT,
+        config.PLAIN_WEBHOOK_CONSENT,
     ],
 )
 def test_every_consent_is_explained(name: str) -> None:

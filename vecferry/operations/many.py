@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _LEASE_S = 60.0
-_OF_A_RUN = ("approve", "approve_timeout_s", "batch_rows", "workers", "max_rows_per_s", "retry_budget_s")
+_OF_A_RUN = ("approve", "approve_timeout_s", "batch_rows", "workers", "max_rows_per_s", "retry_budget_s", "hooks")
 """Options that no plan depends on."""
 
 Attempt = Callable[[Ref], VecferryError | None]

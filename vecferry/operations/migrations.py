@@ -65,7 +65,9 @@ def _placed(config: MigrationConfig) -> MigrationConfig:
     source = config.source.model_copy(update={"url": str(config.source.public())})
     target = config.target.model_copy(update={"url": str(config.target.public())})
     archive = config.archive.absolute() if config.archive else None
-    return config.model_copy(update={"source": source, "target": target, "archive": archive})
+    return config.model_copy(
+        update={"source": source, "target": target, "archive": archive, "hooks": config.hooks.placed()}
+    )
 
 
 def run(runner: Runner, ref: Ref) -> Verdict | None:

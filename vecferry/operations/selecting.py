@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vecferry.address import Address
-from vecferry.config import MigrationConfig, Selection
+from vecferry.config import Hooks, MigrationConfig, Selection
 from vecferry.contract import Listed, Listing
 from vecferry.errors import BadOption, NotFound
 from vecferry.operations.migrations import logical_name
@@ -75,8 +75,16 @@ def _config_of(found: Listed, config: MigrationConfig, selection: Selection, str
             "target": config.target.model_copy(update={"url": target}),
             "archive": archive,
             "route": None if config.route is None else _filled(config.route, found),
+            "hooks": _hooks_of(found, config),
         }
     )
+
+
+def _hooks_of(found: Listed, config: MigrationConfig) -> Hooks:
+    """The same calls for all, told apart by the route; a file says what serves one route."""
+    file = config.hooks.route_file
+    place = None if file is None else Path(_filled(str(file), found))
+    return config.hooks.model_copy(update={"route_file": place})
 
 
 def _store_of(found: Listed, config: MigrationConfig) -> Address:
@@ -110,6 +118,11 @@ def _refuse_meetings(planned: Sequence[Pair], strategy: str) -> None:
     if planned and planned[0].config.archive is not None:
         folders = [f"{pair.config.archive}/{pair.found.address.name}" for pair in planned]
         _refuse_shared(planned, folders, "share the archive", "a folder for each database: .../{database}")
+    files = [str(pair.config.hooks.route_file) for pair in planned if pair.config.hooks.route_file is not None]
+    if files:
+        _refuse_shared(
+            planned, files, "share the route file", "a file for each collection: route_file: .../{name}.json"
+        )
 
 
 def _refuse_shared(planned: Sequence[Pair], places: Sequence[str], words: str, advice: str) -> None:
