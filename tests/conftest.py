@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.support import milvus_referee
+
 settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", deadline=None, database=None, print_blob=True)
 # Modules take the profile when they are imported, which is after this.
@@ -21,9 +23,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Property tests search anew in the long run, and repeat themselves in the short one."""
+    """Property tests search anew in the long run, and repeat themselves in the short one.
+
+    The long run has a Milvus of its own as well, which is installed here once, before its tests are collected.
+    """
     if config.getoption("--run-everything"):
         settings.load_profile("search")
+        if not hasattr(config, "workerinput"):
+            milvus_referee.install()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -39,6 +46,12 @@ def missing_pieces() -> Iterator[str]:
     """One line for each engine or program that a test would use if it were here."""
     if not os.environ.get("VECFERRY_TEST_QDRANT_URL"):
         yield "a real Qdrant server: set VECFERRY_TEST_QDRANT_URL (the loopback server stood in for it)"
+    no_milvus = milvus_referee.why_not()
+    if no_milvus is not None and not os.environ.get("VECFERRY_TEST_MILVUS_URL"):
+        yield f"Milvus 2.3.5 (milvus-lite stood in for it, which enforces almost no limit): {no_milvus}"
+    if not os.environ.get("VECFERRY_TEST_MILVUS_URL"):
+        yield "Milvus 2.4 and later: set VECFERRY_TEST_MILVUS_URL (and VECFERRY_TEST_MILVUS_TOKEN)"
     if shutil.which("chromium") is None:
         yield "a browser: install chromium to look at the Prefect UI (no test needs it yet)"
-    yield "Qdrant Cloud and Chroma Cloud: no account here; docs/tested-against.md lists what that leaves open"
+    clouds = "Qdrant Cloud, Chroma Cloud and Zilliz Cloud"
+    yield f"{clouds}: no account here; docs/tested-against.md lists what that leaves open"

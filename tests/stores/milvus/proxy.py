@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import grpc
 
+from tests.support.tls_certificates import Certificates
+
 __all__ = ["Fault", "Proxy"]
 
 Fault = Callable[[bytes], bytes | tuple[grpc.StatusCode, str] | None]
@@ -17,13 +19,17 @@ Fault = Callable[[bytes], bytes | tuple[grpc.StatusCode, str] | None]
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """`with Proxy(port) as proxy`: on `proxy.port` what stands on `port`. `token`: what each call must carry."""
+    """`with Proxy(port) as proxy`: on `proxy.port` what stands on `port`.
 
-    def __init__(self, port: int, *, token: str = "") -> None:
+    `token`: what each call must carry. `certificates`: it speaks TLS, and shows that one.
+    """
+
+    def __init__(self, port: int, *, token: str = "", certificates: Certificates | None = None) -> None:
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, Fault] = {}
         self.port = 0
         self._token = token
+        self._certificates = certificates
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", -1)])
         self._server = grpc.server(
             futures.ThreadPoolExecutor(4), handlers=[self], options=[("grpc.max_receive_message_length", -1)]
@@ -58,9 +64,15 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         return handed
 
     def __enter__(self) -> Self:
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._open("127.0.0.1:0")
         self._server.start()
         return self
+
+    def _open(self, place: str) -> int:
+        if self._certificates is None:
+            return int(self._server.add_insecure_port(place))
+        pair = (self._certificates.key.read_bytes(), self._certificates.certificate.read_bytes())
+        return int(self._server.add_secure_port(place, grpc.ssl_server_credentials([pair])))
 
     def __exit__(self, *exc: object) -> None:
         self._server.stop(0).wait()

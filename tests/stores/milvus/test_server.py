@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import grpc
@@ -17,6 +18,7 @@ import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from tests.support.milvus_server import MilvusServer
+from tests.support.tls_certificates import Certificates, make_certificates
 from vecferry import address
 from vecferry import batch as batches
 from vecferry.contract import Reader
@@ -111,6 +113,52 @@ def test_a_token_travels_and_a_wrong_one_is_refused(milvus: MilvusServer, filled
                     source.count()
                 assert "token" in caught.value.advice
                 assert "wrong" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority of the tests and a server's certificate by it."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("reader", Reader)
+@pytest.mark.parametrize("scheme", ["milvuss", "zilliz"])
+def test_tls_with_an_own_authority_and_a_key(
+    milvus: MilvusServer, certificates: Certificates, scheme: str, reader: Reader
+) -> None:
+    """With `ca=` and the key, under either name, a collection is made, written, read and dropped through TLS."""
+    key = "0123456789abcdef"
+    with Proxy(milvus.port, token=base64.b64encode(key.encode()).decode(), certificates=certificates) as guarded:
+        url = f"{scheme}://127.0.0.1:{guarded.port}/c{uuid4().hex}?ca={certificates.authority}"
+        for secrets in ({"api_key": key}, {"token": key}):
+            with registry.open_target(address.parse(url, secrets), reader) as target:
+                target.create(SCHEMA, {"m": 1})
+                written = some_records(12)
+                with target.bulk_load():
+                    target.write(written)
+                assert read_all(target) == rows_of([written])
+                target.drop()
+        with (
+            registry.open_source(address.parse(url, {"api_key": "another"}), reader) as source,
+            pytest.raises(StoreRefused, match="refused the access"),
+        ):
+            source.count()
+
+
+def test_a_certificate_that_nobody_knows_is_refused(milvus: MilvusServer, certificates: Certificates) -> None:
+    """Without the authority the connection is refused at once, not tried again, and the advice names the option."""
+    with Proxy(milvus.port, certificates=certificates) as guarded:
+        place = address.parse(f"zilliz://127.0.0.1:{guarded.port}/c?timeout_s=10", {"token": "key"})
+        with registry.open_source(place) as source, pytest.raises(StoreRefused, match="not trusted") as caught:
+            source.count()
+    assert "?ca=" in caught.value.advice
+
+
+def test_an_authority_that_is_no_file_or_not_needed_is_told(tmp_path: Path) -> None:
+    """`ca=` without a file, or for a server without TLS, is BadOption before anything is connected to."""
+    for url in (f"milvuss://h/c?ca={tmp_path}/none.pem", f"milvus://h/c?ca={__file__}"):
+        with pytest.raises(BadOption, match=r"no file|not encrypted"):
+            registry.open_source(address.parse(url))
 
 
 def test_something_else_on_the_port_is_named() -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -37,7 +38,7 @@ _LITE = "milvus_lite"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a Milvus is and how long one call may take."""
+    """Where a Milvus is and how long one call may take. `ca`: whose certificates are trusted, else the system's."""
 
     url: str
     place: str
@@ -45,6 +46,7 @@ class Endpoint:
     token: str = ""
     database: str = ""
     timeout_s: float = 120.0
+    ca: Path | None = None
 
 
 class Connection:
@@ -92,7 +94,8 @@ class Connection:
         with self._lock:
             place, options = self.endpoint.place, list(_CHANNEL_OPTIONS.items())
             if self.endpoint.tls:
-                channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(), options)
+                roots = None if self.endpoint.ca is None else self.endpoint.ca.read_bytes()
+                channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(roots), options)
             else:
                 channel = grpc.insecure_channel(place, options)
             self._opened.callback(channel.close)
@@ -133,6 +136,7 @@ class Connection:
         It says the same of a dead server and of a wrong token; the server is asked first, which tells them apart.
         """
         endpoint, _ = self.endpoint, self._server
+        trusted = {"server_pem_path": str(endpoint.ca)} if endpoint.ca else {}
         with self._lock, public_errors(endpoint.url):
             client = MilvusClient(
                 uri=f"{'https' if endpoint.tls else 'http'}://{endpoint.place}",
@@ -140,6 +144,7 @@ class Connection:
                 db_name=endpoint.database,
                 timeout=endpoint.timeout_s,
                 dedicated=True,
+                **trusted,
             )
             self._opened.callback(client.close)
             return client

@@ -42,6 +42,8 @@ _NO_RIGHT = re.compile("permission den(y|ied)", re.IGNORECASE)
 _FULL = re.compile("No space left|disk quota", re.IGNORECASE)
 _LARGE = re.compile("message larger than max|maxOutputSize|exceed.*max.*message", re.IGNORECASE)
 _GAVE_UP = re.compile("Retry timeout|Retry run out", re.IGNORECASE)
+_UNTRUSTED = re.compile("CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
+_CA_ADVICE = "name the file of the authority that signed it: ?ca=/etc/ssl/my-ca.pem"
 _PASSING_ADVICE = "it may pass; `vecferry resume ID` goes on"
 _KEY_ADVICE = "check the token (--source-token-env, --target-token-env): `user:password` or a Zilliz API key"
 _RIGHT_ADVICE = "give the user of this token the right that is named; docs/stores/milvus.md lists what is needed"
@@ -92,6 +94,8 @@ def grpc_failure(url: str, code: str, details: str) -> VecferryError:
     """The error of a gRPC status: `code` is its name. INTERNAL may pass, as a 5xx may."""
     if code == "RESOURCE_EXHAUSTED":
         return _too_large(url, details) if _LARGE.search(details) else _passing(url, "resource exhausted", details)
+    if _UNTRUSTED.search(details):
+        return StoreRefused(f"the certificate of {url} is not trusted: {details}", advice=_CA_ADVICE)
     if code == "UNAVAILABLE":
         return RetryLater(f"{url} does not answer: {details}", advice=_BOTH_ADVICE)
     if code == "DEADLINE_EXCEEDED":

@@ -3,11 +3,13 @@
 Options: `database`, `ids` (`string` or `int64`: the kind of ids of a collection that is made; otherwise the one that
 suits them), `vector_fields` (how many the server was set to take: 4 otherwise), `load` (`true`: load a source that is
 not loaded), `partition_field` (a payload key that tells the partition of each record), `index` (`AUTOINDEX`, the
-default; `HNSW`, `FLAT`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`. Secrets: `token` (`user:password` or a
-key) or `api_key`.
+default; `HNSW`, `FLAT`), `m`, `ef_construct`, `timeout_s`, `ready_timeout_s`, `ca` (a PEM file of the authorities that
+are trusted). Secrets: `token` (`user:password` or a key) or `api_key`.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from pymilvus.grpc_gen import milvus_pb2
 
@@ -36,6 +38,7 @@ _OPTIONS = (
     "ef_construct",
     "timeout_s",
     "ready_timeout_s",
+    "ca",
 )
 
 
@@ -105,7 +108,19 @@ def endpoint(address: Address) -> Endpoint:
         token=token,
         database=address.options.get("database", ""),
         timeout_s=address.positive("timeout_s", 120.0),
+        ca=_authority(address),
     )
+
+
+def _authority(address: Address) -> Path | None:
+    text = address.options.get("ca")
+    if text is None:
+        return None
+    if address.scheme == "milvus":
+        raise BadOption(f"{address} names a CA and is not encrypted", advice="write milvuss://")
+    if not Path(text).is_file():
+        raise BadOption(f"ca={text} is no file", advice="name a file of PEM certificates")
+    return Path(text)
 
 
 def _flag(address: Address, option: str) -> bool:
