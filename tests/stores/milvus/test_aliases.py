@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 from pymilvus import MilvusClient
 
+from tests.docs.pages import ROOT, blocks
 from tests.support.milvus_server import RealServer
 from vecferry.address import parse
 from vecferry.cli.main import main
@@ -108,9 +110,8 @@ def test_the_alias_follows_a_migration_there_and_back(
     monkeypatch.delenv("VECFERRY_LEDGER", raising=False)
     old, new, live = (f"{word}{uuid4().hex}" for word in ("old", "new", "live"))
     make_plain(client, old, [f"key {row}" for row in range(40)])
-    urls = ["--source", str(server.address(old)), "--target", str(server.address(new))]
     tokens = ["--source-token-env", "TOKEN", "--target-token-env", "TOKEN"] if server.token else []
-    assert main(["migrate", *urls, *tokens, "--route", live, "--approve", "auto"]) == 0
+    assert main([*command_of_the_page(server, old, new, live), *tokens, "--approve", "auto"]) == 0
     assert client.describe_alias(live)["collection_name"] == new
     [migration] = Ledger.open().migrations()
     assert main(["rollback", migration.id]) == 0
@@ -118,6 +119,14 @@ def test_the_alias_follows_a_migration_there_and_back(
     client.drop_alias(live)
     for name in (old, new):
         client.drop_collection(name)
+
+
+def command_of_the_page(server: RealServer, old: str, new: str, live: str) -> list[str]:
+    """What `docs/stores/milvus.md` says, with these collections of this server."""
+    page = ROOT / "docs" / "stores" / "milvus.md"
+    line = next(block.body for block in blocks(page) if "test_aliases.py" in block.not_run).removeprefix("$ vecferry ")
+    ours = {"docs_v1": str(server.address(old)), "docs_v2": str(server.address(new)), "docs": live}
+    return [ours.get(word.removeprefix("milvus://localhost:19530/"), word) for word in shlex.split(line)]
 
 
 def test_a_route_that_no_alias_can_be_named_after_is_told() -> None:
