@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -122,7 +123,8 @@ class Hook(_Strict):
         if self.secret is None:
             raise ValueError("a webhook needs a secret, by which the application knows who calls: {env: NAME}")
         parts = urlsplit(self.webhook)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        is_plain = re.fullmatch("[!-~]+", self.webhook) is not None and parts.port != 0
+        if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
             raise ValueError(f"{self.webhook!r} is no http or https URL")
         if parts.username is not None:
             raise ValueError("a webhook's URL must not hold a password, which logs would show")
