@@ -202,6 +202,9 @@ class Digest:
     def __add__(self, other: Digest) -> Digest:
         return Digest(self.count + other.count, (self.total + other.total) % 2**128)
 
+    def __sub__(self, other: Digest) -> Digest:
+        return Digest(self.count - other.count, (self.total - other.total) % 2**128)
+
     def __str__(self) -> str:
         return f"{self.count}-{self.total:032x}"
 

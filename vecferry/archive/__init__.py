@@ -5,8 +5,10 @@
 """
 
 from vecferry.archive.archive import Archive, verify
+from vecferry.archive.delta_rows import DeltaHashRows, DeltaRows, Op
+from vecferry.archive.deltas import WrittenDelta
 from vecferry.archive.hash_rows import HASHES_SCHEMA, HashRows
-from vecferry.archive.manifest import Changes, Manifest, PartEntry
+from vecferry.archive.manifest import Changes, DeltaEntry, Manifest, PartEntry
 from vecferry.archive.verifier import Damage, DamageKind, Verification
 
 __all__ = [
@@ -15,9 +17,14 @@ __all__ = [
     "Changes",
     "Damage",
     "DamageKind",
+    "DeltaEntry",
+    "DeltaHashRows",
+    "DeltaRows",
     "HashRows",
     "Manifest",
+    "Op",
     "PartEntry",
     "Verification",
+    "WrittenDelta",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,16 @@ import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import failpoints, sealing
-from vecferry.archive import layout, manifest, reader, writer
-from vecferry.archive.hash_rows import HashRows
-from vecferry.archive.index import IdIndex
+from vecferry.archive import deltas, layout, manifest, reader, writer
+from vecferry.archive.delta_rows import DeltaHashRows, DeltaRows, is_tombstone
+from vecferry.archive.deltas import WrittenDelta
+from vecferry.archive.hash_rows import HASHES_SCHEMA, HashRows
+from vecferry.archive.index import IdIndex, Overlay
 from vecferry.archive.manifest import Changes, Manifest
 from vecferry.archive.storage import LocalStorage, Storage
 from vecferry.archive.verifier import Verification, Verifier
 from vecferry.errors import ArchiveDamaged, NotFound, TargetNotEmpty
-from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Part, Receipt
+from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Part, Receipt, VectorField
 
 __all__ = ["Archive", "file_sha256", "verify"]
 
@@ -39,6 +41,7 @@ class Archive:
         self.storage = storage
         self.collection = collection
         self._index: tuple[int, IdIndex] | None = None
+        self._overlay: tuple[int, Overlay] | None = None
         self._index_lock = threading.Lock()
 
     @property
@@ -60,12 +63,18 @@ class Archive:
         files = archive.storage.files()
         if not set(files) - {layout.PLAN}:
             archive.storage.put(layout.PLAN, text)
-        elif layout.PLAN not in files or archive.storage.read(layout.PLAN) != text:
+        elif layout.PLAN not in files or not archive._has_plan(text):
             raise TargetNotEmpty(
                 f"{archive.place} holds the archive of another run, or other files",
                 advice="name another folder, or remove this one if nobody needs it",
             )
         return archive
+
+    def _has_plan(self, text: bytes) -> bool:
+        """Whether the archive was started with this plan, by this or an earlier version."""
+        there = self.storage.read(layout.PLAN)
+        place = self.storage.place(layout.PLAN)
+        return there == text or manifest.parse_plan(there, place) == manifest.parse_plan(text, place)
 
     @classmethod
     def open(cls, folder: Path, collection: str) -> Archive:
@@ -104,6 +113,17 @@ class Archive:
         """Write ids and hashes of one slice, replacing what was there. Errors as for `write_part`."""
         return writer.write_hashes(self.storage, number, rows)
 
+    def write_delta(self, number: int, vectors: Sequence[VectorField], rows: Iterable[DeltaRows]) -> WrittenDelta:
+        """Write what one pass found changed, each id once. Errors as for `write_part`.
+
+        `vectors` are those of the parts. Memory: one row group and one batch, and 16 bytes a row.
+        """
+        return deltas.write_delta(self.storage, number, vectors, rows)
+
+    def write_delta_hashes(self, number: int, rows: Iterable[DeltaHashRows]) -> Receipt:
+        """Write what was read back of a delta once it was loaded. Errors as for `write_part`."""
+        return deltas.write_delta_hashes(self.storage, number, rows)
+
     def commit(self, changes: Changes) -> Manifest:
         """Replace the manifest by its next generation. The first one needs `changes.schema` (ValueError).
 
@@ -116,7 +136,8 @@ class Archive:
             plan_sha256 = hashlib.sha256(self.storage.read(layout.PLAN)).hexdigest()
             new = Manifest.first(self.collection, plan_sha256, changes)
         listed = [part.rows for part in new.parts] if new.complete else changes.parts
-        self._refuse_absent([*listed, *changes.hashes])
+        of_deltas = [receipt for delta in changes.deltas for receipt in (delta.rows, delta.hashes)]
+        self._refuse_absent([*listed, *changes.hashes, *of_deltas])
         self.storage.put(layout.MANIFEST, new.to_bytes())
         failpoints.reached("archive.committed")
         return new
@@ -166,23 +187,74 @@ class Archive:
         """Ids and hashes of a part, about 200 bytes a record. Raises ArchiveDamaged, also when none were written."""
         return HashRows.of(reader.read_hashes(self.storage, number, _ID_BATCH_ROWS))
 
+    def hash_batches(self, number: int) -> Iterator[pa.RecordBatch]:
+        """Ids and hashes of a part in batches of `HASHES_SCHEMA`. Raises ArchiveDamaged, also when there are none."""
+        return reader.read_hashes(self.storage, number, _ID_BATCH_ROWS)
+
+    def has_hashes(self, number: int) -> bool:
+        """Whether ids and hashes of a part were written."""
+        return self.storage.size(layout.hashes_path(number)) is not None
+
+    def read_delta(self, number: int, batch_rows: int = 1000) -> Iterator[DeltaRows]:
+        """The rows of a delta, in the order of `seq`. Needs no manifest. Raises ArchiveDamaged as `read_part` does."""
+        return deltas.read_delta(self.storage, number, batch_rows)
+
+    def read_delta_hashes(self, number: int) -> Iterator[pa.RecordBatch]:
+        """What was read back of a delta, in batches of `DELTA_HASHES_SCHEMA`. Raises ArchiveDamaged."""
+        return deltas.read_delta_hashes(self.storage, number, _ID_BATCH_ROWS)
+
     def part_numbers(self) -> list[int]:
         """Numbers of the parts that the manifest lists, ascending. Raises ArchiveDamaged."""
         return [part.rows.number for part in self.manifest().parts]
 
-    def target_id_hashes(self) -> Iterator[Hashes]:
-        """Hashes of all ids that were found in the target, `(m, 16) uint8` for each part. Raises ArchiveDamaged."""
+    def target_rows(self) -> Iterator[HashRows]:
+        """Ids and hashes of all records as they were last read back from the target, deltas included, in blocks.
+
+        Memory: one part's hashes, and 24 bytes a row of the deltas. Raises ArchiveDamaged.
+        """
+        overlay = self.overlay()
         for number in self.part_numbers():
-            yield self.read_hashes(number).target_id_hashes()
+            rows = self.read_hashes(number)
+            yield rows.filter(overlay.absent(rows.id_hashes())) if len(overlay) else rows
+        for number in overlay.numbers:
+            start = 0
+            for batch in self.read_delta_hashes(number):
+                last = overlay.last(number, start, sealing.hash_ids(batch)) & ~is_tombstone(batch)
+                start += batch.num_rows
+                yield HashRows.of([batch.select(HASHES_SCHEMA.names)]).filter(last)
+
+    def target_id_hashes(self) -> Iterator[Hashes]:
+        """Hashes of all ids that were last found in the target, `(m, 16) uint8` for each block of `target_rows`."""
+        for rows in self.target_rows():
+            yield rows.target_id_hashes()
+
+    def overlay(self) -> Overlay:
+        """Which ids the manifest's deltas name, and which delta says last what became of each."""
+        current = self.manifest()
+        with self._index_lock:
+            if self._overlay is None or self._overlay[0] != current.generation:
+                numbers = [delta.rows.number for delta in current.deltas]
+                self._overlay = (current.generation, Overlay(numbers, self._delta_ids))
+            return self._overlay[1]
+
+    def _delta_ids(self, number: int) -> Iterator[Hashes]:
+        for batch in self.read_delta_hashes(number):
+            yield sealing.hash_ids(batch)
 
     def fetch(self, ids: pa.RecordBatch, parts: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
-        """The sealed records of these ids that the manifest's parts hold, in any order. Raises ArchiveDamaged.
+        """The sealed records of these ids as the archive knows them last, in any order. Raises ArchiveDamaged.
 
         The first call reads all ids (24 bytes a record stay in memory until the next commit).
         """
-        current = self.manifest()
-        places = self._index_of(current).find(sealing.hash_ids(ids))
-        found = [reader.take_rows(self.storage, number, rows, parts) for number, rows in places.items()]
+        current, wanted = self.manifest(), sealing.hash_ids(ids)
+        found: list[pa.RecordBatch] = []
+        if current.deltas:
+            overlay = self.overlay()
+            for number, rows in overlay.find(wanted).items():
+                found += deltas.take_records(self.storage, number, rows, parts)
+            wanted = wanted[overlay.absent(wanted)]
+        places = self._index_of(current).find(wanted)
+        found += [reader.take_rows(self.storage, number, rows, parts) for number, rows in places.items()]
         if found:
             return pa.concat_batches(found)
         return pa.RecordBatch.from_pylist([], schema=columns.arrow_schema(current.schema.vectors, parts, sealed=True))
@@ -239,7 +311,11 @@ def file_sha256(storage: Storage, path: str) -> str:
 
 
 def _feed_rows(verifier: Verifier, archive: Archive, path: str) -> None:
-    read = reader.read_hash_rows if layout.part_number(path) is None else reader.read_rows
+    records = layout.holds_records(path)
+    if layout.is_delta(path):
+        read = deltas.read_delta_rows if records else deltas.read_delta_hash_rows
+    else:
+        read = reader.read_rows if records else reader.read_hash_rows
     try:
         for batch in read(archive.storage, path, _ID_BATCH_ROWS):
             verifier.rows(path, batch)

@@ -68,6 +68,10 @@ class HashRows:
         """Some rows, in their order, without a copy."""
         return type(self).of([self.batch.slice(start, rows)])
 
+    def filter(self, mask: Mask) -> Self:
+        """The rows where the mask is true."""
+        return self if mask.all() else type(self).of([self.batch.filter(pa.array(mask))])
+
     def __len__(self) -> int:
         return int(self.batch.num_rows)
 

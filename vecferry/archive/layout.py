@@ -26,20 +26,24 @@ __all__ = [
     "PLAN",
     "VERSION",
     "collection_name",
+    "delta_hashes_path",
+    "delta_path",
     "folder_name",
     "hashes_path",
+    "holds_records",
+    "is_delta",
     "is_reserved",
     "part_number",
     "part_path",
 ]
 
 FORMAT = "vecferry-archive"
-FORMAT_MAJOR, FORMAT_MINOR = 1, 0
+FORMAT_MAJOR, FORMAT_MINOR = 1, 1
 VERSION = f"{FORMAT_MAJOR}.{FORMAT_MINOR}"
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
 PARTS, HASHES = "parts", "hashes"
-# Kept free for catch-up passes and the way back without a ledger; version 1.0 writes neither.
+# What changed since the parts were written (since version 1.1), and the way back without a ledger.
 DELTAS, CUTOVER = "deltas", "cutover.parquet"
 # A folder beside those of the collections, for copies of a source that is made of files.
 BACKUP = "backup"
@@ -53,6 +57,7 @@ FOOTER_FORMAT, FOOTER_PATH, FOOTER_ROWS, FOOTER_DIGEST = (
 _LONGEST_NAME = 200
 _KEPT_OF_LONG_NAME = 150
 _NO_NAME = "%"
+_DELTA_HASHES = ".hashes.parquet"
 _PART_PATH = re.compile(rf"{PARTS}/(\d{{5,}})\.parquet")
 
 
@@ -66,6 +71,26 @@ def hashes_path(number: int) -> str:
     return f"{HASHES}/{number:05d}.parquet"
 
 
+def delta_path(number: int) -> str:
+    """Where the changes that one catch-up pass found are."""
+    return f"{DELTAS}/{number:05d}.parquet"
+
+
+def delta_hashes_path(number: int) -> str:
+    """Where the ids and hashes of what was read back after those changes were loaded are."""
+    return f"{DELTAS}/{number:05d}{_DELTA_HASHES}"
+
+
+def holds_records(path: str) -> bool:
+    """Whether the file at this path is a part or a delta, and no file of hashes."""
+    return path.startswith(PARTS + "/") or (is_delta(path) and not path.endswith(_DELTA_HASHES))
+
+
+def is_delta(path: str) -> bool:
+    """Whether the file at this path belongs to a delta."""
+    return path.startswith(DELTAS + "/")
+
+
 def part_number(path: str) -> int | None:
     """The number of the part at this path; None for any other file."""
     found = _PART_PATH.fullmatch(path)
@@ -73,8 +98,8 @@ def part_number(path: str) -> int | None:
 
 
 def is_reserved(path: str) -> bool:
-    """Whether a later minor version of the format may have written this file."""
-    return path == CUTOVER or path.startswith(DELTAS + "/")
+    """Whether this file may be there although no manifest lists it: a later version's, or a delta not yet closed."""
+    return path == CUTOVER or is_delta(path)
 
 
 def folder_name(collection: str) -> str:

@@ -17,11 +17,11 @@ from vecferry.archive import layout
 from vecferry.errors import ArchiveDamaged
 from vecferry.model import CollectionSchema, Digest, JsonObject, Receipt
 
-__all__ = ["Changes", "Manifest", "PartEntry", "parse_plan", "plan_bytes"]
+__all__ = ["Changes", "DeltaEntry", "Manifest", "PartEntry", "parse_plan", "plan_bytes"]
 
 _CHECKSUM = "checksum"
 _HEAD = ("format", "format_version", "collection", "generation", "complete", "source", "plan", "schema", "mapping")
-_OURS = frozenset((*_HEAD, "parts", "rows", "digest", _CHECKSUM))
+_OURS = frozenset((*_HEAD, "parts", "deltas", "rows", "digest", _CHECKSUM))
 _DAMAGED = "restore the file from a copy; if the archive was still being filled, `vecferry resume ID` writes it anew"
 
 
@@ -34,10 +34,26 @@ class PartEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaEntry:
+    """One delta in the manifest, loaded and read back.
+
+    `direction` is `forward` (the source's changes) or `reverse`. `closing` numbers the deltas in the order of their
+    read-backs: of two that name one id, the greater tells its state. `added` and `removed` are digests.
+    """
+
+    rows: Receipt
+    hashes: Receipt
+    direction: str
+    closing: int
+    added: Digest
+    removed: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What one commit sets. None, or nothing, leaves a field as it was.
 
-    `parts` and `hashes` replace the entries of their numbers and leave the other parts.
+    `parts`, `hashes` and `deltas` replace the entries of their numbers and leave the others.
     `mapping` is any JSON value that the caller wants back; so are the values of `more`, by field name.
     """
 
@@ -46,6 +62,7 @@ class Changes:
     fingerprint: str | None = None
     parts: tuple[Receipt, ...] = ()
     hashes: tuple[Receipt, ...] = ()
+    deltas: tuple[DeltaEntry, ...] = ()
     complete: bool | None = None
     more: JsonObject = field(default_factory=dict)
 
@@ -54,7 +71,8 @@ class Changes:
 class Manifest:
     """What a collection's archive holds. `raw` is the whole document; the rest are its fields, read.
 
-    `complete` says that every slice of the plan is among `parts`. `digest` is the sum of theirs.
+    `complete` says that every slice of the plan is among `parts`. `digest` is the sum of theirs. `deltas` are in the
+    order of closing, and `current` is what the collection became by them.
     """
 
     raw: Mapping[str, Any]
@@ -66,6 +84,15 @@ class Manifest:
     plan_sha256: str
     parts: tuple[PartEntry, ...]
     digest: Digest
+    deltas: tuple[DeltaEntry, ...] = ()
+
+    @property
+    def current(self) -> Digest:
+        """Digest of the records with all deltas: those that each added instead of those that they replaced."""
+        total = self.digest
+        for delta in self.deltas:
+            total = total + delta.added - delta.removed
+        return total
 
     @property
     def mapping(self) -> Any:
@@ -82,7 +109,10 @@ class Manifest:
         schema = None if changes.schema == self.schema else changes.schema
         settings = _settings(replace(changes, schema=schema), self.raw["source"])
         entries = {entry["number"]: entry for entry in self.raw["parts"]}
-        return _finished({**self.raw, **settings, "generation": self.generation + 1}, _merged(entries, changes))
+        raw = {**self.raw, **settings, "generation": self.generation + 1}
+        if changes.deltas:
+            raw |= {"format_version": _at_least(raw["format_version"]), "deltas": _with_deltas(raw, changes)}
+        return _finished(raw, _merged(entries, changes))
 
     def to_bytes(self) -> bytes:
         """The text of `manifest.json`."""
@@ -93,6 +123,8 @@ class Manifest:
         """Generation 1. `changes` must hold a schema (ValueError else)."""
         if changes.schema is None:
             raise ValueError("the first manifest of an archive needs the collection's schema")
+        if changes.deltas:
+            raise ValueError("the first manifest of an archive can list no deltas")
         raw = {
             "format": layout.FORMAT,
             "format_version": layout.VERSION,
@@ -161,6 +193,29 @@ def _merged(entries: dict[int, dict[str, Any]], changes: Changes) -> list[dict[s
     return [result[number] for number in sorted(result)]
 
 
+def _with_deltas(raw: Mapping[str, Any], changes: Changes) -> list[dict[str, Any]]:
+    """Entries of the deltas in the order of closing; one that did not change keeps its unknown fields."""
+    result = {entry["number"]: entry for entry in raw.get("deltas", [])}
+    for delta in changes.deltas:
+        new = {
+            **plain.to_plain(delta.rows),
+            "hashes": plain.to_plain(delta.hashes),
+            "direction": delta.direction,
+            "closing": delta.closing,
+            "added": str(delta.added),
+            "removed": str(delta.removed),
+        }
+        old = result.get(delta.rows.number, {})
+        if any(old.get(name) != value for name, value in new.items()):
+            result[delta.rows.number] = new
+    return sorted(result.values(), key=lambda entry: int(entry["closing"]))
+
+
+def _at_least(version: str) -> str:
+    """The version of an archive that has deltas now; one of a later minor version keeps its own."""
+    return version if int(version.partition(".")[2]) >= layout.FORMAT_MINOR else layout.VERSION
+
+
 def _finished(raw: Mapping[str, Any], parts: list[dict[str, Any]]) -> Manifest:
     digest = _total(Digest.parse(part["digest"]) for part in parts)
     whole = {**raw, "rows": digest.count, "digest": str(digest), "parts": parts}
@@ -187,7 +242,25 @@ def _read(raw: Mapping[str, Any]) -> Manifest:
         plan_sha256=plain.from_plain(str, raw["plan"]["sha256"]),
         parts=parts,
         digest=digest,
+        deltas=_deltas(raw),
     )
+
+
+def _deltas(raw: Mapping[str, Any]) -> tuple[DeltaEntry, ...]:
+    deltas = tuple(_delta(entry) for entry in raw.get("deltas", []))
+    closings, numbers = [delta.closing for delta in deltas], {delta.rows.number for delta in deltas}
+    if closings != sorted(set(closings)) or len(numbers) != len(deltas):
+        raise ValueError("its deltas are not in the order of closing, each once")
+    return deltas
+
+
+def _delta(raw: Mapping[str, Any]) -> DeltaEntry:
+    rows, hashes = plain.from_plain(Receipt, raw), plain.from_plain(Receipt, raw["hashes"])
+    for receipt, path in ((rows, layout.delta_path(rows.number)), (hashes, layout.delta_hashes_path(rows.number))):
+        if receipt.path != path or receipt.number != rows.number:
+            raise ValueError(f"delta {rows.number} names the file {receipt.path!r} instead of {path}")
+    direction, closing = plain.from_plain(str, raw["direction"]), plain.from_plain(int, raw["closing"])
+    return DeltaEntry(rows, hashes, direction, closing, Digest.parse(raw["added"]), Digest.parse(raw["removed"]))
 
 
 def _entry(raw: Mapping[str, Any]) -> PartEntry:

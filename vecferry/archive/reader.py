@@ -17,7 +17,19 @@ from vecferry.archive.storage import Storage
 from vecferry.errors import ArchiveDamaged
 from vecferry.model import ALL_PARTS, Digest, Part
 
-__all__ = ["changed_rows", "read_hash_rows", "read_hashes", "read_part", "read_rows", "take_rows"]
+__all__ = [
+    "as_schema",
+    "changed_rows",
+    "damage",
+    "opened",
+    "read_hash_rows",
+    "read_hashes",
+    "read_part",
+    "read_rows",
+    "refuse_changed",
+    "take_rows",
+    "whole",
+]
 
 _ADVICE = "`vecferry verify` lists all that is damaged; restore the file from a copy, or export again"
 
@@ -31,36 +43,36 @@ def read_part(
     is held against its hash. Raises ArchiveDamaged when the file is missing, cut or changed.
     """
     path = layout.part_path(number)
-    for batch in _whole(storage, path, read_rows(storage, path, batch_rows, parts)):
+    for batch in whole(storage, path, read_rows(storage, path, batch_rows, parts)):
         if parts == ALL_PARTS:
-            _refuse_changed(batch, storage.place(path))
+            refuse_changed(batch, storage.place(path))
         yield batch
 
 
 def read_hashes(storage: Storage, number: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Ids and hashes of a part in batches of `HASHES_SCHEMA`, which have to add up. Raises ArchiveDamaged."""
     path = layout.hashes_path(number)
-    return _whole(storage, path, read_hash_rows(storage, path, batch_rows))
+    return whole(storage, path, read_hash_rows(storage, path, batch_rows))
 
 
 def read_rows(
     storage: Storage, path: str, batch_rows: int, parts: frozenset[Part] = ALL_PARTS
 ) -> Iterator[pa.RecordBatch]:
     """The sealed rows of the part at `path`, not held against any hash. Raises ArchiveDamaged."""
-    with _damage(storage.place(path)), _opened(storage, path) as file:
+    with damage(storage.place(path)), opened(storage, path) as file:
         schema = _schema(file, parts)
         for batch in file.iter_batches(batch_rows, columns=schema.names):
-            yield _as(batch, schema)
+            yield as_schema(batch, schema)
 
 
 def read_hash_rows(storage: Storage, path: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Batches of `HASHES_SCHEMA` from the file at `path`, not added up. Raises ArchiveDamaged."""
-    with _damage(storage.place(path)), _opened(storage, path) as file:
+    with damage(storage.place(path)), opened(storage, path) as file:
         for batch in file.iter_batches(batch_rows):
-            yield _as(batch, HASHES_SCHEMA)
+            yield as_schema(batch, HASHES_SCHEMA)
 
 
-def _whole(storage: Storage, path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def whole(storage: Storage, path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same batches; at their end, ArchiveDamaged unless ids and hashes add up to the file's digest.
 
     A flipped bit in a footer can hide rows from Arrow, and no page checksum covers that.
@@ -70,7 +82,7 @@ def _whole(storage: Storage, path: str, batches: Iterator[pa.RecordBatch]) -> It
         found += sealing.digest(batch)
         yield batch
     place = storage.place(path)
-    with _damage(place), _opened(storage, path) as file:
+    with damage(place), opened(storage, path) as file:
         said = _said(file)[layout.FOOTER_DIGEST]
     if str(found) != said:
         raise ArchiveDamaged(f"{place} does not hold the records that were written: its digest differs", advice=_ADVICE)
@@ -83,17 +95,17 @@ def take_rows(storage: Storage, number: int, rows: Sequence[int], parts: frozens
     """
     path = layout.part_path(number)
     wanted = np.asarray(rows, dtype=np.int64)
-    with _damage(storage.place(path)), _opened(storage, path) as file:
+    with damage(storage.place(path)), opened(storage, path) as file:
         schema = _schema(file, parts)
         found = []
         for group, start, end in _groups(file.metadata):
             here = wanted[(wanted >= start) & (wanted < end)] - start
             if len(here):
                 table = file.read_row_group(group, columns=schema.names).take(pa.array(here))
-                found += [_as(batch, schema) for batch in table.combine_chunks().to_batches()]
+                found += [as_schema(batch, schema) for batch in table.combine_chunks().to_batches()]
     result = pa.concat_batches(found) if found else pa.RecordBatch.from_pylist([], schema=schema)
     if parts == ALL_PARTS:
-        _refuse_changed(result, storage.place(path))
+        refuse_changed(result, storage.place(path))
     return result
 
 
@@ -104,7 +116,8 @@ def changed_rows(batch: pa.RecordBatch) -> list[int]:
     return rows
 
 
-def _refuse_changed(batch: pa.RecordBatch, place: str) -> None:
+def refuse_changed(batch: pa.RecordBatch, place: str) -> None:
+    """Raise ArchiveDamaged, naming the first record of a sealed batch whose hash is not that of its values."""
     rows = changed_rows(batch)
     if rows:
         name = columns.record_ids(batch.slice(rows[0], 1))[0]
@@ -133,7 +146,8 @@ def _schema(file: pq.ParquetFile, parts: frozenset[Part]) -> pa.Schema:
     return columns.arrow_schema(fields, parts, sealed=True)
 
 
-def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def as_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of `schema` from a batch as Arrow read it."""
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
             # A damaged dictionary may be too short for its indices, which Arrow itself does not look at.
@@ -142,7 +156,8 @@ def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 @contextlib.contextmanager
-def _opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
+def opened(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file whose footer says that it is the one at `path`, whole; ArrowInvalid else."""
     # Buffering ahead would keep every row group that was read: the whole file, at its end.
     options = {"page_checksum_verification": True, "pre_buffer": False}
     with storage.open(path) as raw, pq.ParquetFile(raw, **options) as file:
@@ -161,7 +176,7 @@ def _said(file: pq.ParquetFile) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _damage(place: str) -> Iterator[None]:
+def damage(place: str) -> Iterator[None]:
     """Turn what Arrow says of a broken file into ArchiveDamaged."""
     try:
         yield

@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 from vecferry import batch as columns
 from vecferry import hashing, sealing
 from vecferry.archive import layout
+from vecferry.archive.delta_rows import is_tombstone
+from vecferry.archive.deltas import Shift, shift_of
 from vecferry.archive.manifest import Manifest
 from vecferry.idtable import IdSet
 from vecferry.model import Digest, Receipt, VectorField, VectorKind
@@ -55,9 +57,9 @@ class DamageKind(StrEnum):
     BORDERS = "borders"
     """The smallest or largest id of a file is not the one in its receipt."""
     SCHEMA = "schema"
-    """A part's vectors are not those of the collection's schema."""
+    """A part's or delta's vectors are not those of the collection's schema."""
     STRANGERS = "strangers"
-    """A `hashes/` file is about records that its part does not hold so."""
+    """A file of hashes is about records that its part or delta does not hold so."""
     REPEATED_ID = "repeated id"
     """An id stands in the archive more than once."""
 
@@ -98,6 +100,7 @@ class _Open:
     read: bool = False
     rows: int = 0
     digest: Digest = field(default_factory=Digest)
+    shift: Shift = field(default_factory=Shift)
     borders: tuple[bytes, bytes] | None = None
 
     def widen(self, batch: pa.RecordBatch) -> None:
@@ -118,12 +121,13 @@ class Verifier:
     def __init__(self, manifest: Manifest, files: Mapping[str, int]) -> None:
         self._files = dict(files)
         self._receipts = {receipt.path: receipt for receipt in _receipts(manifest)}
+        self._shifts = {delta.rows.path: Shift(delta.added, delta.removed) for delta in manifest.deltas}
         self._plan_sha256 = manifest.plan_sha256
         self._damages: list[Damage] = []
         self._left = self.expected()
         self._open: _Open | None = None
         self._ids = IdSet()
-        # The records of the part that was read last, for its `hashes/` file, which comes next.
+        # The records of the part or delta that was read last, for its file of hashes, which comes next.
         self._records = IdSet()
         self._records_of: int | None = None
         self._checked = self._rows = 0
@@ -136,7 +140,7 @@ class Verifier:
         self._compare_digests(manifest)
 
     def expected(self) -> list[str]:
-        """The files to feed, in order: the plan, then each part and its hashes by number."""
+        """The files to feed, in order: the plan, then each part and its hashes, then each delta and its hashes."""
         return [layout.PLAN, *self._receipts]
 
     def checksum(self, path: str, sha256: str) -> None:
@@ -150,13 +154,13 @@ class Verifier:
             self._found(DamageKind.CHANGED, path, "its bytes are not those that were written (SHA-256 differs)")
         if path != layout.PLAN:
             self._open = _Open(self._receipts[path])
-        if path.startswith(layout.PARTS):
+        if layout.holds_records(path):
             self._records, self._records_of = IdSet(), None
 
     def rows(self, path: str, batch: pa.RecordBatch) -> None:
-        """The next rows of the file: a sealed batch of a part, or a batch of a `hashes/` file."""
+        """The next rows of the file: a sealed batch of a part, or a batch of a delta or of a file of hashes."""
         opened = self._opened(path)
-        if not opened.read and path.startswith(layout.PARTS):
+        if not opened.read and layout.holds_records(path):
             self._compare_vectors(path, batch)
         opened.read = True
         opened.rows += batch.num_rows
@@ -164,11 +168,16 @@ class Verifier:
         opened.digest += hashing.digest(ids, hashes)
         opened.widen(batch)
         records = hashing.hash_rows(np.concatenate([ids, hashes], axis=1), 0)
-        if path.startswith(layout.PARTS):
+        if layout.holds_records(path):
             self._rows += batch.num_rows
             self._records.add(records)
-            self._check_records(path, batch)
-            self._name(DamageKind.REPEATED_ID, path, batch, self._ids.add(ids), "stands in the archive more than once")
+            if path in self._shifts:
+                opened.shift += shift_of(batch)
+                self._check_delta(path, batch)
+            else:
+                self._check_records(path, batch)
+                again = self._ids.add(ids)
+                self._name(DamageKind.REPEATED_ID, path, batch, again, "stands in the archive more than once")
         elif self._records_of == opened.receipt.number:
             strangers = self._records.absent(records)
             self._name(DamageKind.STRANGERS, path, batch, strangers, "does not stand so in its part")
@@ -186,12 +195,14 @@ class Verifier:
         if not opened.read and opened.receipt.rows:
             return
         receipt = opened.receipt
-        if path.startswith(layout.PARTS):
+        if layout.holds_records(path):
             self._records_of = receipt.number
         if opened.rows != receipt.rows:
             self._found(DamageKind.ROWS, path, f"it holds {opened.rows} records, its receipt says {receipt.rows}")
         if str(opened.digest) != receipt.digest:
             self._found(DamageKind.DIGEST, path, "its ids and hashes do not add up to its digest")
+        if path in self._shifts and opened.shift != self._shifts[path]:
+            self._found(DamageKind.DIGEST, path, "what it adds and removes is not what the manifest says")
         found = opened.id_borders()
         if found != [receipt.id_min, receipt.id_max]:
             self._found(
@@ -226,6 +237,9 @@ class Verifier:
                 continue
             if part.hashes.digest != part.rows.digest:
                 self._found(DamageKind.STRANGERS, part.hashes.path, "it is not about the records of its part")
+        for delta in manifest.deltas:
+            if delta.hashes.digest != delta.rows.digest:
+                self._found(DamageKind.STRANGERS, delta.hashes.path, "it is not about the records of its delta")
 
     def _compare_vectors(self, path: str, batch: pa.RecordBatch) -> None:
         found = {field.name: field for field in columns.fields_of(batch.schema)}
@@ -237,6 +251,14 @@ class Verifier:
     def _check_records(self, path: str, batch: pa.RecordBatch) -> None:
         same = (sealing.hash_parts(batch) == columns.stored_hashes(batch)).all(axis=1)
         self._name(DamageKind.RECORD, path, batch, ~same, "is not what was written")
+
+    def _check_delta(self, path: str, batch: pa.RecordBatch) -> None:
+        """Upserts are held against their hashes; of what is gone no hash is left."""
+        gone = is_tombstone(batch)
+        kept = batch.filter(pa.array(~gone))
+        self._check_records(path, kept)
+        wrong = gone & columns.stored_hashes(batch).any(axis=1)
+        self._name(DamageKind.RECORD, path, batch, wrong, "is gone, and has a hash")
 
     def _name(self, kind: DamageKind, path: str, batch: pa.RecordBatch, bad: Mask, what: str) -> None:
         """Damages of the first rows where `bad`, `(n,) bool`, by id, and one for how many more there are."""
@@ -263,4 +285,5 @@ def _kind(vector: VectorField) -> tuple[object, ...]:
 
 def _receipts(manifest: Manifest) -> list[Receipt]:
     pairs = [(part.rows, part.hashes) for part in manifest.parts]
+    pairs += [(delta.rows, delta.hashes) for delta in manifest.deltas]
     return [receipt for pair in pairs for receipt in pair if receipt is not None]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from vecferry import batch as columns
 from vecferry import hashing, sealing
 from vecferry.archive import layout
+from vecferry.archive.delta_rows import OP
 from vecferry.archive.grouping import row_groups
 from vecferry.archive.hash_rows import HASHES_SCHEMA, TARGET_ID_KIND, HashRows
 from vecferry.archive.storage import Sink, Storage
@@ -20,7 +21,7 @@ from vecferry.errors import BadRecord
 from vecferry.idtable import IdSet
 from vecferry.model import Digest, IdKind, Receipt, VectorKind
 
-__all__ = ["write_hashes", "write_part"]
+__all__ = ["conform", "write_file", "write_hashes", "write_part"]
 
 _KIND_TYPE = HASHES_SCHEMA.field(columns.ID_KIND).type
 _KINDS = pa.array([kind.value for kind in IdKind], pa.string())
@@ -37,16 +38,16 @@ def write_part(storage: Storage, number: int, schema: pa.Schema, batches: Iterab
     in this part; Stopped or StoreRefused when the file cannot be written. The file is visible only on success.
     """
     unsealed = columns.arrow_schema(columns.fields_of(schema))
-    rows = (_conform(columns.drop_hashes(batch), unsealed) for batch in batches)
+    rows = (conform(columns.drop_hashes(batch), unsealed) for batch in batches)
     sealed = (sealing.seal(group) for group in row_groups(rows))
     whole = columns.arrow_schema(columns.fields_of(schema), sealed=True)
-    return _write(storage, number, layout.part_path(number), whole, sealed)
+    return write_file(storage, number, layout.part_path(number), whole, sealed)
 
 
 def write_hashes(storage: Storage, number: int, rows: Iterable[HashRows]) -> Receipt:
     """Write ids and hashes of one slice. Errors as for `write_part`."""
-    groups = row_groups(_conform(item.batch, HASHES_SCHEMA) for item in rows)
-    return _write(storage, number, layout.hashes_path(number), HASHES_SCHEMA, groups)
+    groups = row_groups(conform(item.batch, HASHES_SCHEMA) for item in rows)
+    return write_file(storage, number, layout.hashes_path(number), HASHES_SCHEMA, groups)
 
 
 class _Facts:
@@ -93,7 +94,10 @@ def _higher(one: str, other: str) -> str:
     return max(one, other, key=str.encode)
 
 
-def _write(storage: Storage, number: int, path: str, schema: pa.Schema, groups: Iterable[pa.RecordBatch]) -> Receipt:
+def write_file(
+    storage: Storage, number: int, path: str, schema: pa.Schema, groups: Iterable[pa.RecordBatch]
+) -> Receipt:
+    """Write row groups that have a hash column to the file at `path`. Errors as for `write_part`."""
     facts = _Facts()
     with storage.writing(path) as sink:
         with _parquet_writer(sink, schema) as writer:
@@ -114,7 +118,7 @@ def _parquet_writer(sink: Sink, schema: pa.Schema) -> Iterator[pq.ParquetWriter]
         compression="zstd",
         compression_level=_COMPRESSION_LEVEL,
         # Both by name: a dictionary for all, or a column's name without its leaf, switches byte-stream-split off.
-        use_dictionary=[name for name in schema.names if name in (columns.ID_KIND, TARGET_ID_KIND)],
+        use_dictionary=[name for name in schema.names if name in (columns.ID_KIND, TARGET_ID_KIND, OP)],
         use_byte_stream_split=_float_leaves(schema),
         write_page_checksum=True,
         write_statistics=[columns.ID],
@@ -142,7 +146,7 @@ def _float_leaves(schema: pa.Schema) -> list[str]:
     ]
 
 
-def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch with the columns of `schema` in its order, kinds by one dictionary. Raises BadRecord."""
     surplus = sorted(set(batch.schema.names) - set(schema.names))
     if surplus:
@@ -154,7 +158,7 @@ def _conform_column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
     if field.name not in batch.schema.names:
         raise BadRecord(f"a batch lacks the column {field.name!r}")
     array = batch.column(field.name)
-    if field.type == _KIND_TYPE:
+    if field.type == _KIND_TYPE and field.name != OP:
         array = _one_dictionary(array)
     if array.type != field.type:
         raise BadRecord(
