@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
-from vecferry.ledger import Holder, Lease, Ledger, Migration, migration_resource
+from vecferry.ledger import Holder, Lease, Ledger, Migration, State, Workspace, migration_resource, workspace_key
 from vecferry.model import Receipt, Slice
 
 OLD = "numpy:///data/docs"
@@ -41,8 +43,24 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(file: Path, clock: SetClock) -> Iterator[Ledger]:
-    opened = Ledger.open(file, clock)
+def place(file: Path) -> Iterator[str]:
+    """Where the ledger is: a file, or a new database of the server that VECFERRY_TEST_POSTGRES_URL names."""
+    server = os.environ.get("VECFERRY_TEST_POSTGRES_URL")
+    if not server:
+        yield str(file)
+        return
+    name = f"vecferry_test_{secrets.token_hex(6)}"
+    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(server).set(database=name).render_as_string()
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(place: str, clock: SetClock) -> Iterator[Ledger]:
+    opened = Ledger.open(place, clock)
     yield opened
     opened.close()
 
@@ -74,6 +92,18 @@ def create(ledger: Ledger, name: str = "docs", *, limit: int | None = None) -> M
         config={"batch_rows": 1000},
         limit=limit,
     )
+
+
+@pytest.fixture
+def ready(ledger: Ledger, migration: Migration, lease: Lease) -> Migration:
+    """A migration that may be switched."""
+    ledger.claim_route("docs", OLD, migration.id, lease.token)
+    return ledger.transition(migration.id, [State.PLANNED], State.READY, event="verified")
+
+
+def groups_of(*values: object) -> list[Workspace]:
+    """A workspace for each value, with ten records, numbered from 1."""
+    return [Workspace(number, workspace_key(value), 10) for number, value in enumerate(values, 1)]
 
 
 def two_slices() -> list[Slice]:

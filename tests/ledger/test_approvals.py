@@ -4,7 +4,7 @@ import pytest
 
 from tests.ledger.conftest import NEW, OLD, SetClock, create
 from vecferry.errors import ConfigError, NotFound, UnsafeRoute
-from vecferry.ledger import Answer, Approval, Ledger, Migration, State
+from vecferry.ledger import Answer, Approval, Kind, Ledger, Migration, State
 
 FORM = {"lines": ["docs moves to the new store"]}
 
@@ -124,3 +124,57 @@ def test_a_form_that_was_never_shown_has_no_answer(ledger: Ledger, asking: Migra
     """A number that was not given out is refused."""
     with pytest.raises(NotFound):
         ledger.answer_approval(asking.id, 1, Answer.APPROVED, "ann")
+
+
+def test_s7_a_form_has_an_end(ledger: Ledger, asking: Migration, clock: SetClock) -> None:
+    """A yes that comes too late is refused, a no is taken; the same form is asked anew under another number."""
+    number = ledger.ask_approval(asking.id, FORM, valid_for_s=60)
+    found = newest(ledger, asking)
+    assert found.expires_at is not None
+    assert (found.expires_at - clock.now).total_seconds() == 60
+    clock.forward(59)
+    assert ledger.ask_approval(asking.id, FORM, valid_for_s=60) == number
+    clock.forward(1)
+    with pytest.raises(UnsafeRoute, match="ended at 2026-11-21 03:01:00 UTC") as caught:
+        ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert f"vecferry resume {asking.id}" in caught.value.advice
+    assert newest(ledger, asking).answer is None
+    assert ledger.answer_approval(asking.id, number, Answer.REJECTED, "ann").answer is Answer.REJECTED
+    assert ledger.ask_approval(asking.id, FORM, valid_for_s=60) == number + 1
+
+
+def test_s7_a_yes_is_worth_nothing_after_the_end(ledger: Ledger, asking: Migration, clock: SetClock) -> None:
+    """An answer in time that was not used in time does not switch anything."""
+    number = ledger.ask_approval(asking.id, FORM, valid_for_s=60)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    clock.forward(60)
+    with pytest.raises(UnsafeRoute, match="ended at"):
+        ledger.use_approval(asking.id, number)
+    assert ledger.ask_approval(asking.id, FORM, valid_for_s=60) == number + 1
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_s7_a_yes_allows_its_own_kind_of_step(ledger: Ledger, asking: Migration, kind: Kind) -> None:
+    """What was said to a switch allows no rollback, and so on."""
+    number = ledger.ask_approval(asking.id, FORM, kind=kind)
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert newest(ledger, asking).kind is kind
+    for other in set(Kind) - {kind}:
+        with pytest.raises(UnsafeRoute, match=f"is of the kind {kind}, not {other}"):
+            ledger.use_approval(asking.id, number, kind=other)
+    assert ledger.use_approval(asking.id, number, kind=kind).used_at is not None
+
+
+@pytest.mark.parametrize(
+    "other", [{"kind": Kind.ROLLBACK}, {"largest_delta_rows": 6}, {"largest_delta_rows": None}, {"workspaces": [1]}]
+)
+def test_s7_another_limit_is_another_form(ledger: Ledger, asking: Migration, other: dict[str, object]) -> None:
+    """The same words with another kind, limit or reach get a new number, and void the old one."""
+    usual: dict[str, object] = {"largest_delta_rows": 5}
+    number = ledger.ask_approval(asking.id, FORM, **usual)  # type: ignore[arg-type]
+    ledger.answer_approval(asking.id, number, Answer.APPROVED, "ann")
+    assert ledger.ask_approval(asking.id, FORM, **usual) == number  # type: ignore[arg-type]
+    assert ledger.ask_approval(asking.id, FORM, **usual | other) == number + 1  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="was replaced"):
+        ledger.use_approval(asking.id, number)
+    assert [one.number for one in ledger.approvals(asking.id)] == [number, number + 1]

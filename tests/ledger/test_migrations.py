@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from tests.ledger.conftest import NEW, OLD, SetClock, create, receipt, two_slices
+from tests.ledger.conftest import NEW, OLD, SetClock, create, groups_of, receipt, two_slices
 from vecferry.errors import BadOption, DataDiffer, LeaseLost, NotFound, PlanRefused, UnsafeRoute
-from vecferry.ledger import Lease, Ledger, Migration, State
+from vecferry.ledger import Direction, Lease, Ledger, Migration, State
 from vecferry.model import Slice
 
 
@@ -214,6 +214,10 @@ CHANGES = {
     ),
     "claim_route": lambda ledger, id, token: ledger.claim_route("docs", OLD, id, token),
     "ask_approval": lambda ledger, id, token: ledger.ask_approval(id, {}, token),
+    "reserve_delta": lambda ledger, id, token: ledger.reserve_delta(id, Direction.FORWARD, token),
+    "begin_pass": lambda ledger, id, token: ledger.begin_pass(id, Direction.FORWARD, token),
+    "record_hook_intent": lambda ledger, id, token: ledger.record_hook_intent(id, "pause", {}, epoch=1, token=token),
+    "store_workspaces": lambda ledger, id, token: ledger.store_workspaces(id, groups_of("a"), token),
 }
 
 
@@ -236,3 +240,37 @@ def test_a_change_of_an_unknown_migration_is_refused(ledger: Ledger, name: str) 
     with pytest.raises(NotFound):
         CHANGES[name](ledger, "docs-1", None)
     assert ledger.audit() == []
+
+
+PROGRESS = {
+    "record_delta": lambda ledger, id, token: ledger.record_delta(id, Direction.FORWARD, 2, receipt(2), {}, token),
+    "record_delta_loaded": lambda ledger, id, token: ledger.record_delta_loaded(id, 1, token),
+    "close_delta": lambda ledger, id, token: ledger.close_delta(id, 1, receipt(1), token),
+    "forget_delta_load": lambda ledger, id, token: ledger.forget_delta_load(id, 1, token),
+    "end_pass": lambda ledger, id, token: ledger.end_pass(id, 1, 0, "0-0", token),
+    "record_hook_outcome": lambda ledger, id, token: ledger.record_hook_outcome(id, 1, {}, token),
+}
+
+
+@pytest.mark.parametrize("name", PROGRESS)
+def test_s1_a_run_that_lost_its_lease_goes_on_with_nothing(
+    ledger: Ledger, planned: Migration, lease: Lease, clock: SetClock, name: str
+) -> None:
+    """Of what it had begun, an expired token records nothing more; a valid one does, and tells it once."""
+    for number in (1, 2):
+        ledger.reserve_delta(planned.id, Direction.FORWARD)
+        if number == 1:
+            ledger.record_delta(planned.id, Direction.FORWARD, 1, receipt(1), {})
+            ledger.record_delta_loaded(planned.id, 1)
+    ledger.begin_pass(planned.id, Direction.FORWARD)
+    ledger.record_hook_intent(planned.id, "pause", {}, epoch=1, token=None)
+    if name == "record_delta_loaded":
+        ledger.forget_delta_load(planned.id, 1)
+    clock.forward(61)
+    before = ledger.audit()
+    with pytest.raises(LeaseLost):
+        PROGRESS[name](ledger, planned.id, lease.token)
+    assert ledger.audit() == before
+    PROGRESS[name](ledger, planned.id, ledger.renew(lease).token)
+    assert len(ledger.audit()) == len(before) + 1
+    assert ledger.verify_audit() == len(before) + 1

@@ -11,13 +11,6 @@ from vecferry.errors import BadOption, LeaseLost, NotFound, PlanRefused, UnsafeR
 from vecferry.ledger import Answer, Holder, Lease, Ledger, Migration, Route, State, migration_resource
 
 
-@pytest.fixture
-def ready(ledger: Ledger, migration: Migration, lease: Lease) -> Migration:
-    """A migration that may be switched."""
-    ledger.claim_route("docs", OLD, migration.id, lease.token)
-    return ledger.transition(migration.id, [State.PLANNED], State.READY, event="verified")
-
-
 def switch(ledger: Ledger, migration: Migration, token: int | None, **changes: Any) -> Route:
     """The switch that would succeed, but for `changes`."""
     usual: dict[str, Any] = {

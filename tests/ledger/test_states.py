@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vecferry.ledger import ENDED, LIVE, State
-from vecferry.routing.states import TRANSITIONS, can, next_commands, sources
+from vecferry.routing.states import TRANSITIONS, can, next_commands, releases, sources
 
 PROTOCOL = """
 PLANNED -> COPYING
@@ -90,3 +90,62 @@ def test_every_state_prints_commands_with_the_migrations_id(state: State) -> Non
     assert ("vecferry rollback docs-1" in commands) == (
         state in {State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING}
     )
+
+
+VERBS = """
+PLANNED: resume abort status
+COPYING: resume abort status
+CATCHING_UP: resume abort status
+VERIFYING: resume abort status
+READY: approve resume sync abort status
+READS_NEW: approve resume sync status
+FROZEN: resume unpause status
+SWITCHING: resume unpause status
+SWITCHED: rollback complete sync status
+COMPLETED: decommission status
+ABORTED: discard status
+ROLLBACK_FROZEN: rollback unpause status
+ROLLBACK_SWITCHING: rollback unpause status
+ROLLED_BACK: discard status
+ROLLED_BACK_UNMERGED: merge status
+"""
+
+
+@pytest.mark.parametrize("line", VERBS.strip().splitlines())
+def test_the_commands_of_a_state_are_these(line: str) -> None:
+    """What a person is told to type in each state, the likeliest first."""
+    state, _, verbs = line.partition(": ")
+    assert [command.split()[1] for command in next_commands(State(state))] == verbs.split()
+
+
+@pytest.mark.parametrize(
+    ("workspaces", "first", "completes"),
+    [
+        ([], "rollback", True),
+        ([State.SWITCHED, State.SWITCHED], "rollback", True),
+        ([State.SWITCHED, State.READY], "resume", False),
+        ([State.SWITCHED, State.ROLLED_BACK], "rollback", False),
+    ],
+)
+def test_s22_a_rolling_migration_completes_when_every_workspace_is_switched(
+    workspaces: list[State], first: str, completes: bool
+) -> None:
+    """While one is on its way, going on is the likeliest; while one is not switched, there is nothing to complete."""
+    commands = next_commands(State.SWITCHED, "docs-1", workspaces)
+    assert commands[0] == f"vecferry {first} docs-1"
+    assert ("vecferry complete docs-1" in commands) == completes
+
+
+FROZEN_STATES = {State.FROZEN, State.SWITCHING, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING}
+
+
+@pytest.mark.parametrize(("source", "target"), sorted(ALLOWED))
+def test_s9_writes_are_released_on_every_way_out_but_the_switch(source: State, target: State) -> None:
+    """A step out of a pause releases in its transaction, unless the route moved: then the run does, last of all."""
+    leaves = source in FROZEN_STATES and target not in FROZEN_STATES
+    switched = (source, target) in {
+        (State.SWITCHING, State.SWITCHED),
+        (State.ROLLBACK_SWITCHING, State.ROLLED_BACK),
+    }
+    ends = target in {State.ABORTED, State.COMPLETED}
+    assert releases(source, target) == (ends or (leaves and not switched))

@@ -9,17 +9,18 @@ from sqlalchemy.exc import OperationalError
 
 from tests.ledger.conftest import by_hand, create
 from vecferry.errors import ConfigError
-from vecferry.ledger import Ledger, State, upgrade
+from vecferry.ledger import Kind, Ledger, State, upgrade
 from vecferry.ledger.schema import METADATA
 from vecferry.ledger.upgrade import Step
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
+VERSION_2 = Path(__file__).parent / "version_2.sql"
 
 NEXT = Step(
     upgrade.STEPS[-1].version + 1,
     (
-        "ALTER TABLE vecferry_migrations ADD COLUMN workspace TEXT",
-        "UPDATE vecferry_migrations SET workspace = name",
+        "ALTER TABLE vecferry_migrations ADD COLUMN nickname TEXT",
+        "UPDATE vecferry_migrations SET nickname = name",
     ),
 )
 
@@ -29,6 +30,15 @@ def old(file: Path) -> Path:
     """A ledger that the first version of the schema left behind."""
     connection = sqlite3.connect(file)
     connection.executescript(VERSION_1.read_text())
+    connection.close()
+    return file
+
+
+@pytest.fixture
+def second(file: Path) -> Path:
+    """A ledger that the second version left behind: a group, of which one member waits for its switch."""
+    connection = sqlite3.connect(file)
+    connection.executescript(VERSION_2.read_text())
     connection.close()
     return file
 
@@ -73,14 +83,45 @@ def test_a_ledger_of_the_first_version_is_still_read(old: Path) -> None:
     assert ledger.verify_audit() == len(ledger.audit())
 
 
+def test_a_ledger_of_the_second_version_goes_on_to_its_switch(second: Path) -> None:
+    """Groups are read, and a yes that was given to the older version is used by this one, with its chain unbroken."""
+    ledger = Ledger.open(second)
+    [group] = ledger.groups()
+    docs, notes = ledger.members(group.id)
+    assert (docs.state, notes.state) == (State.READY, State.PLANNED)
+    approval = ledger.approval(docs.id)
+    assert approval is not None
+    assert (approval.kind, approval.workspaces, approval.expires_at) == (Kind.SWITCH, None, None)
+    assert ledger.ask_approval(docs.id, {"lines": ["docs moves"]}) == approval.number
+    switched = ledger.switch_route(
+        docs.id, "docs", expected_epoch=1, to_url=docs.target_url, state_from=State.READY, state_to=State.SWITCHED,
+        event="switched", token=None, approval=approval.number,
+    )  # fmt: skip
+    assert (switched.epoch, switched.reads_url, switched.workspace) == (2, None, None)
+    assert [event.event for event in ledger.unsent_events()] == ["vecferry.migration.switched"]
+    assert ledger.verify_audit() == len(ledger.audit())
+
+
+@pytest.mark.parametrize("version", ["old", "second"])
+def test_what_is_new_works_in_an_older_ledger(version: str, request: pytest.FixtureRequest) -> None:
+    """An upgraded ledger takes a pause with a token of its own, and has nothing to send of what happened before."""
+    ledger = Ledger.open(request.getfixturevalue(version))
+    assert ledger.unsent_events() == []
+    pause = ledger.pause_writes("docs", "docs-20261121-7f3a", 60, None, state_to=None)
+    assert pause.token == 1
+    serving = ledger.ask_route("docs")
+    assert serving is not None
+    assert serving.writes == "paused"
+
+
 def test_an_older_ledger_is_upgraded_with_its_rows(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A vecferry that knows one version more adds what is missing and keeps the rest."""
     monkeypatch.setattr(upgrade, "STEPS", (*upgrade.STEPS, NEXT))
     ledger = Ledger.open(old)
     assert [one.id for one in ledger.migrations()] == ["docs-20261121-7f3a"]
-    assert columns(old, "vecferry_migrations")[-1] == "workspace"
+    assert columns(old, "vecferry_migrations")[-1] == "nickname"
     connection = sqlite3.connect(old)
-    assert connection.execute("SELECT workspace FROM vecferry_migrations").fetchall() == [("docs",)]
+    assert connection.execute("SELECT nickname FROM vecferry_migrations").fetchall() == [("docs",)]
     versions = [version for (version,) in connection.execute("SELECT version FROM vecferry_schema_version")]
     connection.close()
     assert versions == [step.version for step in upgrade.STEPS]
@@ -93,7 +134,7 @@ def test_an_upgrade_that_fails_leaves_the_older_version(old: Path, monkeypatch: 
     with pytest.raises(OperationalError):
         Ledger.open(old)
     monkeypatch.undo()
-    assert "workspace" not in columns(old, "vecferry_migrations")
+    assert "nickname" not in columns(old, "vecferry_migrations")
     assert len(Ledger.open(old).migrations()) == 1
 
 

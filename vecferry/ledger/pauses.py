@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from vecferry.errors import ConfigError, UnsafeRoute
 from vecferry.failpoints import reached
@@ -74,7 +74,8 @@ class Pauses(Database):
             else:
                 numbers = moves.number_of(write.connection, migration_id, workspace)
                 found = moves.take(write, moves.Move(migration_id, state_from, state_to, event, told, numbers))
-                pause = _returning(write, pause, found, state_to)
+                if found is not state_to:
+                    pause = _begun(write, pause, found, approval)
             reached("ledger.pausing")
         reached("ledger.paused")
         return pause
@@ -136,15 +137,15 @@ def _refuse_foreign(write: Write, name: str, migration_id: str, workspace: str |
 def _stored(
     write: Write, name: str, migration_id: str, workspace: str | None, ttl_s: float, approval: int | None
 ) -> Pause:
-    """Put a new pause in the place of the last one. Of that, if it holds, where to return to is kept."""
-    last = gates.find(write.connection, name, workspace)
+    """Put a new pause in the place of the last one. One that was not released leaves its yes and its way back."""
+    last = _unreleased(write, name, migration_id, workspace)
     pause = Pause(
         route=name,
         workspace=gates.scope(workspace) or None,
         token=next_number(write.connection, _TOKEN),
         migration=migration_id,
-        approval=approval if approval is not None else _kept(last, "approval"),
-        returns_to=_kept(last, "returns_to"),
+        approval=last.approval if last is not None and approval is None else approval,
+        returns_to=None if last is None else last.returns_to,
         paused_at=write.now,
         paused_until=write.now + timedelta(seconds=ttl_s),
     )
@@ -155,15 +156,16 @@ def _stored(
     return pause
 
 
-def _kept(last: Row[Any] | None, name: str) -> Any:
-    return None if last is None or last.released_at is not None else getattr(last, name)
+def _unreleased(write: Write, name: str, migration_id: str, workspace: str | None) -> Pause | None:
+    row = gates.find(write.connection, name, workspace)
+    mine = row is not None and row.released_at is None and row.migration == migration_id
+    return gates.pause_of(row) if row is not None and mine else None
 
 
-def _returning(write: Write, pause: Pause, found: State, to: State) -> Pause:
-    if found is to:
-        return pause
-    _change(write, pause, returns_to=found.value)
-    return replace(pause, returns_to=found)
+def _begun(write: Write, pause: Pause, found: State, approval: int | None) -> Pause:
+    """A pause that comes with a new state takes neither the yes nor the way back of the one before it."""
+    _change(write, pause, returns_to=found.value, approval=approval)
+    return replace(pause, returns_to=found, approval=approval)
 
 
 def _change(write: Write, pause: Pause, **values: Any) -> None:
