@@ -138,6 +138,42 @@ def check_route(ref: Ref) -> None:
     steps.check_route(ref)
 
 
+@_step("check hooks")
+def check_hooks(ref: Ref, workspace: str | None) -> None:
+    """Write the route file, ask the application what it does."""
+    steps.check_hooks(ref, workspace)
+
+
+@_step("pause writes")
+def pause_writes(ref: Ref, approval: int | None, workspace: str | None) -> int:
+    """Pause the writes; the pause's token."""
+    return steps.pause_writes(ref, approval, workspace)
+
+
+@_step("wait for writes")
+def wait_for_writes(ref: Ref, workspace: str | None) -> None:
+    """Wait until the last write of before the pause is seen."""
+    steps.wait_for_writes(ref, workspace)
+
+
+@_step("tell the application")
+def tell_switch(ref: Ref, workspace: str | None) -> None:
+    """Let the application follow the route."""
+    steps.tell_switch(ref, workspace)
+
+
+@_step("read the route back")
+def read_back(ref: Ref, workspace: str | None) -> None:
+    """Hold alias, file and application against the route."""
+    steps.read_back(ref, workspace)
+
+
+@_step("release writes")
+def release_writes(ref: Ref, workspace: str | None) -> None:
+    """Release the writes everywhere."""
+    steps.release_writes(ref, workspace)
+
+
 @_step("preflight rollback")
 def preflight_rollback(ref: Ref) -> None:
     """Stop a rollback that cannot work."""

@@ -196,10 +196,11 @@ class Hooks(_Strict):
             raise ValueError("pause and release come together: who is paused must be released")
         if self.switch is not None and self.read_back is None:
             raise ValueError("a switch hook needs a read_back hook, or nobody knows after a crash what it did")
-        if self.pause_ttl_s <= self.drain_s:
+        needed_s = self.drain_s + sum(hook.timeout_s for hook in (self.pause, self.switch) if hook is not None)
+        if self.pause_ttl_s <= needed_s:
             raise ValueError(
-                f"pause_ttl_s ({self.pause_ttl_s:g}) is over before the last writes are: write_timeout_s and "
-                f"visibility_delay_s are {self.drain_s:g} together"
+                f"pause_ttl_s ({self.pause_ttl_s:g}) is over before a switch can be: write_timeout_s, "
+                f"visibility_delay_s and what the hooks for pause and switch may take are {needed_s:g} s together"
             )
         return self
 

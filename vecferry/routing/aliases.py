@@ -30,10 +30,14 @@ class AliasPlan:
         with _open(address) as store:
             store.point_alias(self.alias)
 
+    def serves(self, address: Address) -> str | None:
+        """The collection that a fresh connection to the server of an address sees behind the alias."""
+        with _open(address) as store:
+            return store.alias_target(self.alias)
+
     def require(self, address: Address) -> None:
         """Raise UnsafeRoute unless a fresh connection sees the alias where it should be."""
-        with _open(address) as store:
-            found = store.alias_target(self.alias)
+        found = self.serves(address)
         if found != address.collection():
             raise UnsafeRoute(
                 f"the alias {self.alias!r} serves {found!r}, expected was {address.collection()!r}",

@@ -56,9 +56,17 @@ def read(path: Path) -> JsonObject:
         raise Stopped(f"the route file {path} cannot be read: {error.strerror}") from error
     except orjson.JSONDecodeError as error:
         raise _foreign(path) from error
-    if not isinstance(found, dict) or found.get("version") != VERSION or not isinstance(found.get("epoch"), int):
+    if not isinstance(found, dict) or not _is_ours(found):
         raise _foreign(path)
     return found
+
+
+def _is_ours(found: Mapping[str, Any]) -> bool:
+    apart = found.get("workspaces")
+    entries = [found, *(apart.values() if isinstance(apart, dict) else [None])]
+    return found.get("version") == VERSION and all(
+        isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries
+    )
 
 
 def write(path: Path, new: JsonObject) -> bool:
@@ -92,9 +100,7 @@ def observe(path: Path, at: datetime, workspace: str | None = None) -> Observati
         found = read(path)
     except (NotFound, ConfigError, Stopped) as error:
         return failed("file", at, str(error))
-    apart = found.get("workspaces")
-    entry = apart.get(workspace) if isinstance(apart, dict) and workspace is not None else None
-    return answered("file", at, entry if isinstance(entry, dict) else found)
+    return answered("file", at, found["workspaces"].get(workspace, found))
 
 
 def _foreign(path: Path) -> ConfigError:
@@ -111,21 +117,18 @@ def _refuse_older(path: Path, old: JsonObject, new: JsonObject) -> None:
     later = sorted(key for key, epoch in before.items() if key in after and epoch > after[key])
     if later:
         raise UnsafeRoute(
-            f"the route file {path} has epoch {before[later[0]]}, the ledger {after[later[0]]}: another run has moved on",
-            advice="look which ledger is the right one; if this one is, remove the file",
+            f"the route file {path} has epoch {before[later[0]]}, the ledger {after[later[0]]}",
+            advice="another run has moved on, or another ledger wrote it; if this one is right, remove the file",
         )
 
 
 def _epochs(found: Mapping[str, Any]) -> dict[str, int]:
-    apart = found.get("workspaces")
-    parts = apart.items() if isinstance(apart, dict) else ()
-    known = {"": found["epoch"], **{key: entry["epoch"] for key, entry in parts if isinstance(entry, dict)}}
-    return {key: epoch for key, epoch in known.items() if isinstance(epoch, int)}
+    return {"": found["epoch"], **{key: entry["epoch"] for key, entry in found["workspaces"].items()}}
 
 
 def _timeless(found: Mapping[str, Any]) -> dict[str, Any]:
     """Without the times that differ with every look."""
-    parts = {key: {**entry, "ttl_s": None} for key, entry in found.get("workspaces", {}).items()}
+    parts = {key: {**entry, "ttl_s": None} for key, entry in found["workspaces"].items()}
     return {**found, "changed_at": None, "ttl_s": None, "workspaces": parts}
 
 

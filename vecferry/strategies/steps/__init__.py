@@ -15,6 +15,15 @@ from vecferry.strategies.steps.cutover import (
     require_unchanged,
     switch,
 )
+from vecferry.strategies.steps.hooks import (
+    check_hooks,
+    observe_route,
+    pause_writes,
+    read_back,
+    release_writes,
+    tell_switch,
+    wait_for_writes,
+)
 from vecferry.strategies.steps.inventory import decide, inventory
 from vecferry.strategies.steps.rollback import check_target, preflight_rollback, require_no_new_writes, switch_back
 from vecferry.strategies.steps.validate import conclude, require_same, validate_slice
@@ -23,6 +32,7 @@ __all__ = [
     "approval_form",
     "approved",
     "back_up",
+    "check_hooks",
     "check_route",
     "check_target",
     "conclude",
@@ -32,15 +42,21 @@ __all__ = [
     "finish_export",
     "finish_load",
     "inventory",
+    "observe_route",
+    "pause_writes",
     "preflight_rollback",
     "prepare",
+    "read_back",
     "recheck_slice",
     "record_answer",
+    "release_writes",
     "require_no_new_writes",
     "require_same",
     "require_unchanged",
     "seal_backup",
     "switch",
     "switch_back",
+    "tell_switch",
     "validate_slice",
+    "wait_for_writes",
 ]

@@ -1,0 +1,187 @@
+"""What is said to the application and asked of it: the ledger's hooks, the route file, the alias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vecferry import failpoints
+from vecferry.address import above, below, parse
+from vecferry.config import Hook
+from vecferry.errors import NotFound, RetryLater, VecferryError
+from vecferry.ledger import DEFAULT_WORKSPACE, Pause, Serving, State
+from vecferry.ledger import Hook as Told
+from vecferry.model import JsonObject
+from vecferry.routing import aliases, hooks, observing, route_file
+from vecferry.routing.calls import Action, Call, HookRequest, Outcome, Reply
+from vecferry.routing.observing import Observation
+from vecferry.strategies.work import Work
+from vecferry.transfer import retry
+
+__all__ = ["Observed", "acknowledged", "ask_hook", "calls", "observe", "outcome_of", "publish", "serving", "tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the ledger says of a route, what the outside says, and in which points they differ."""
+
+    recorded: Serving
+    seen: tuple[Observation, ...]
+    differences: tuple[str, ...]
+
+    def to_json(self) -> JsonObject:
+        """As the ledger keeps it and `--json` prints it."""
+        return {
+            "at": self.recorded.at.isoformat(),
+            "observed": [one.to_json() for one in self.seen],
+            "differences": list(self.differences),
+        }
+
+
+def serving(work: Work, workspace: str | None) -> Serving:
+    """What the ledger says now. Raises NotFound where the route is not registered yet."""
+    found = work.ledger.ask_route(work.migration.route, workspace)
+    if found is None:
+        raise NotFound(f"no route is named {work.migration.route!r} yet")
+    return found
+
+
+def publish(work: Work) -> None:
+    """Let the route file say what the ledger says, where there is one."""
+    path, ledger, name = work.config.hooks.route_file, work.ledger, work.migration.route
+    if path is None:
+        return
+    apart = {route.workspace for route in ledger.workspace_routes(name)}
+    apart |= {pause.workspace for pause in ledger.pauses(work.migration.id)}
+    parts = [serving(work, key) for key in sorted(key for key in apart if key not in (None, DEFAULT_WORKSPACE))]
+    route_file.write(path, route_file.content(serving(work, None), parts))
+    failpoints.reached("hooks.file_written")
+
+
+def request(work: Work, action: Action, workspace: str | None, pause: Pause | None) -> HookRequest:
+    """What is said of the route as it stands: the same for the same pause and epoch."""
+    route = work.ledger.route(work.migration.route, workspace)
+    now = serving(work, workspace)
+    lasts_s = None if pause is None else (pause.paused_until - pause.paused_at).total_seconds()
+    return HookRequest(
+        action,
+        migration=work.migration.id,
+        route=now.name,
+        epoch=now.epoch,
+        url=now.url,
+        reads_url=now.reads_url,
+        token=0 if pause is None else pause.token,
+        workspace=workspace,
+        previous_url=None if route is None else route.previous_url,
+        ttl_s=lasts_s if action is Action.PAUSE else None,
+        reason="rollback" if work.migration.state in _BACKWARDS else "cutover",
+    )
+
+
+_BACKWARDS = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK, State.ROLLED_BACK_UNMERGED})
+
+
+def tell(work: Work, hook: Hook, made: HookRequest, *, pause_token: int | None = None, budget_s: float = 0.0) -> Reply:
+    """Record the intent, call, record what came of it. A webhook that nothing reached is tried again for `budget_s`.
+
+    With `pause_token` the pause must hold as long as the call may take. Raises UnsafeRoute, LeaseLost: then nothing
+    was called.
+    """
+    token = work.ref.token or None
+    intent = work.ledger.record_hook_intent(
+        work.migration.id,
+        made.action,
+        made.to_json(),
+        epoch=made.epoch,
+        token=token,
+        workspace=made.workspace,
+        pause_token=pause_token,
+        needs_s=hook.timeout_s if pause_token is not None else 0.0,
+    )
+    failpoints.reached("hooks.intended")
+    reply = _reached(hook, Call(made, f"{work.migration.id}:{intent.number}"), budget_s)
+    failpoints.reached("hooks.called")
+    work.ledger.record_hook_outcome(work.migration.id, intent.number, reply.to_json(), token)
+    failpoints.reached("hooks.recorded")
+    return reply
+
+
+class _Unreached(RetryLater):
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.says)
+        self.reply = reply
+
+
+def _reached(hook: Hook, made: Call, budget_s: float) -> Reply:
+    def once() -> Reply:
+        reply = hooks.call(hook, made)
+        if not reply.sent and hook.webhook is not None:
+            raise _Unreached(reply)
+        return reply
+
+    try:
+        return retry.call(budget_s, once)
+    except _Unreached as error:
+        return error.reply
+
+
+def calls(work: Work, action: Action, workspace: str | None) -> list[Told]:
+    """The calls of one kind that the ledger knows, in order."""
+    return [one for one in work.ledger.hooks(work.migration.id, action) if one.workspace == workspace]
+
+
+def acknowledged(told: list[Told], token: int) -> Told | None:
+    """The last of these calls that the application acknowledged under a pause."""
+    mine = [one for one in told if one.request["token"] == token and outcome_of(one) is Outcome.ACKNOWLEDGED]
+    return mine[-1] if mine else None
+
+
+def outcome_of(told: Told) -> Outcome:
+    """What is known of a recorded call; one without an outcome was under way when its run died."""
+    return Outcome.UNKNOWN if told.outcome is None else Outcome(told.outcome["outcome"])
+
+
+def ask_hook(work: Work, workspace: str | None) -> Observation | None:
+    """What the application says that it does now; None where it cannot be asked."""
+    hook = work.config.hooks.read_back
+    if hook is None:
+        return None
+    made = request(work, Action.READ_BACK, workspace, None)
+    reply = _reached(hook, Call(made, f"{work.migration.id}:read-back"), work.config.retry_budget_s)
+    at = serving(work, workspace).at
+    if reply.outcome is not Outcome.ACKNOWLEDGED:
+        return observing.failed("hook", at, reply.says)
+    return observing.answered("hook", at, reply.answer)
+
+
+def observe(work: Work, workspace: str | None) -> Observed:
+    """Look at all that follows the route: alias, file, application."""
+    seen = tuple(filter(None, (_ask_alias(work, workspace), _ask_file(work, workspace), ask_hook(work, workspace))))
+    recorded = serving(work, workspace)
+    told = tuple(line for one in seen for line in observing.differences(recorded, one))
+    return Observed(recorded, seen, told)
+
+
+def _ask_file(work: Work, workspace: str | None) -> Observation | None:
+    path = work.config.hooks.route_file
+    return None if path is None else route_file.observe(path, serving(work, workspace).at, workspace)
+
+
+def _ask_alias(work: Work, workspace: str | None) -> Observation | None:
+    """The engine's alias, once a switch has meant it to follow."""
+    route = work.ledger.route(work.migration.route)
+    if route is None or route.alias is None or workspace not in (None, DEFAULT_WORKSPACE):
+        return None
+    target, now = work.config.target.address(), serving(work, workspace)
+    plan = aliases.plan(work.config.source.address(), target, work.migration.route)
+    try:
+        found = retry.call(work.config.retry_budget_s, lambda: plan.serves(target))
+    except VecferryError as error:
+        return observing.failed("alias", now.at, str(error))
+    if found is None:
+        return observing.failed("alias", now.at, f"there is no alias {plan.alias!r}")
+    means = next((url for url in (route.url, route.previous_url) if url and _collection(url) == found), None)
+    return Observation("alias", now.at, means or str(below(above(work.config.target.public()), found)))
+
+
+def _collection(url: str) -> str:
+    return parse(url).collection()
