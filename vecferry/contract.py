@@ -165,6 +165,10 @@ class Source(ABC):
         """A text that changes when files that are read directly change (`""` for stores without files)."""
         return ""
 
+    def identity(self) -> str:
+        """What tells this collection from a later one of the same name (`""` where the engine has no such thing)."""
+        return ""
+
     def files(self) -> Sequence[SourceFile]:
         """The files that a backup copies; none for a database, whose verified export is the backup.
 
@@ -241,6 +245,13 @@ class Target(Source):
         self.begin_load()
         yield self
         self.finish_load()
+
+    def changing(self) -> contextlib.AbstractContextManager[Target]:
+        """Several writes and deletes to a collection that serves already: indexing stays on.
+
+        What only a finished load makes visible (files) becomes so at the end of the block, all at once.
+        """
+        return contextlib.nullcontext(self)
 
 
 class Aliasing(Target):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -297,6 +298,9 @@ class FileStore(Target):
             elif self._has_data():
                 raise StoreRefused(f"{self.url} was not made by vecferry and is never removed")
             self._staging.discard()
+
+    def changing(self) -> AbstractContextManager[Target]:
+        return self.bulk_load()
 
     def begin_load(self) -> None:
         self._own_mark()

@@ -89,6 +89,10 @@ class DecodedSource(Source):
         """That of the store below."""
         return self.inner.fingerprint()
 
+    def identity(self) -> str:
+        """That of the store below."""
+        return self.inner.identity()
+
     def close(self) -> None:
         """Close the store below."""
         self.inner.close()

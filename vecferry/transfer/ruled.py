@@ -5,6 +5,7 @@ Every write goes through here, so that no phase can forget the limit of a reques
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -74,6 +75,9 @@ class RuledTarget(Target):
     def fingerprint(self) -> str:
         return self.inner.fingerprint()
 
+    def identity(self) -> str:
+        return self.inner.identity()
+
     def files(self) -> Sequence[SourceFile]:
         return self.inner.files()
 
@@ -103,3 +107,8 @@ class RuledTarget(Target):
 
     def finish_load(self) -> None:
         self.inner.finish_load()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Target]:
+        with self.inner.changing():
+            yield self

@@ -68,6 +68,9 @@ class ClientCollection(Target):
         model = self._model()
         return schemas.collection_schema(self._name, self._field(model), model.metadata, model.configuration_json or {})
 
+    def identity(self) -> str:
+        return str(self._model().id)
+
     def count(self) -> int:
         model = self._model()
         return self._connection().count(model)

@@ -75,6 +75,9 @@ class FolderSource(Source):
         info = self._collection.info
         return schema.vector_field(info.space, info.dimension, info.metadata)
 
+    def identity(self) -> str:
+        return self._collection.info.uuid
+
     def count(self) -> int:
         return self._collection.count()
 
