@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import milvus_referee
+from tests.support.own_environment import OLD_MILVUS_LITE
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", deadline=None, database=None, print_blob=True)
@@ -25,12 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Property tests search anew in the long run, and repeat themselves in the short one.
 
-    The long run has a Milvus of its own as well, which is installed here once, before its tests are collected.
+    The long run has a Milvus and an old milvus-lite of its own, installed here once, before their tests are collected.
     """
     if config.getoption("--run-everything"):
         settings.load_profile("search")
         if not hasattr(config, "workerinput"):
             milvus_referee.install()
+            OLD_MILVUS_LITE.install()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -49,6 +51,9 @@ def missing_pieces() -> Iterator[str]:
     no_milvus = milvus_referee.why_not()
     if no_milvus is not None and not os.environ.get("VECFERRY_TEST_MILVUS_URL"):
         yield f"Milvus 2.3.5 (milvus-lite stood in for it, which enforces almost no limit): {no_milvus}"
+    no_old_lite = OLD_MILVUS_LITE.why_not()
+    if no_old_lite is not None:
+        yield f"milvus-lite 2.5.1, for its files and for 16-bit vectors: {no_old_lite}"
     if not os.environ.get("VECFERRY_TEST_MILVUS_URL"):
         yield "Milvus 2.4 and later: set VECFERRY_TEST_MILVUS_URL (and VECFERRY_TEST_MILVUS_TOKEN)"
     if shutil.which("chromium") is None:

@@ -1,8 +1,7 @@
 """Milvus 2.3.5 standalone, the server that says what milvus-lite leaves open: limits, consistency, tokens, aliases.
 
-The package `milvus` brings it; it is installed on first use, into an environment of its own below
-`VECFERRY_TEST_CACHE` (otherwise `~/.cache/vecferry`). The server listens on every address and cannot be told not to,
-so that it runs in a network of its own (`unshare`), and whatever asks it runs in there as well:
+The package `milvus` brings it, into an environment of its own. The server listens on every address and cannot be told
+not to, so that it runs in a network of its own (`unshare`), and whatever asks it runs in there as well:
 
     python -m tests.support.milvus_referee [--tokens] COMMAND...
 
@@ -26,10 +25,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.own_environment import MILVUS_REFEREE
+
 __all__ = ["install", "namespace_command", "run_beside", "why_not"]
 
 _ROOT = Path(__file__).parents[2]
-_PINNED = Path(__file__).with_name("milvus-referee.txt")
 # A process of its own that is the first of its tree: when it ends, the kernel ends every other one.
 _UNSHARE = ("unshare", "--net", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 _MODULE = "tests.support.milvus_referee"
@@ -38,20 +38,8 @@ _PORT = 19530
 _READY_TIMEOUT_S = 120.0
 # How often it looks whether there is work: as it comes, it lets a test that loads a collection wait for seconds.
 _HASTE = {"proxy.timeTickInterval": 50, "queryCoord.checkInterval": 100, "queryCoord.distPullInterval": 50}
-_INSTALL_TIMEOUT_S = 900.0
 _POLL_S = 0.1
 _INTERFACE_UP, _SET_FLAGS, _GET_FLAGS = 0x1, 0x8914, 0x8913  # <linux/if.h>, <linux/sockios.h>
-
-
-def _home() -> Path:
-    cache = os.environ.get("VECFERRY_TEST_CACHE") or Path.home() / ".cache" / "vecferry"
-    return Path(cache) / "milvus-referee"
-
-
-def _is_installed() -> bool:
-    """Whether the environment was made of the versions that are pinned now."""
-    stamp = _home() / "installed.txt"
-    return stamp.is_file() and stamp.read_bytes() == _PINNED.read_bytes()
 
 
 @functools.cache
@@ -63,42 +51,14 @@ def _can_unshare() -> bool:
 
 def why_not() -> str | None:
     """Why the server cannot run here now, or None. Nothing is installed for the answer."""
-    if not _can_unshare():
-        return "`unshare` may not make a network here"
-    if not _is_installed():
-        failed = _home() / "failed.txt"
-        return f"it could not be installed: {failed.read_text()}" if failed.is_file() else "it is not installed"
-    return None
+    return MILVUS_REFEREE.why_not() if _can_unshare() else "`unshare` may not make a network here"
 
 
 def install() -> str | None:
-    """Make the environment, once; what `why_not` says afterwards."""
-    if not _can_unshare() or _is_installed():
-        return why_not()
-    home = _home()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_installed():
-            _install(home)
+    """Make its environment, once; what `why_not` says afterwards."""
+    if _can_unshare():
+        MILVUS_REFEREE.install()
     return why_not()
-
-
-def _install(home: Path) -> None:
-    environment, failed = home / "environment", home / "failed.txt"
-    pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", _PINNED]
-    try:
-        for command in ([sys.executable, "-m", "venv", "--clear", environment], pip):
-            subprocess.run(
-                list(map(str, command)), check=True, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S
-            )
-    except subprocess.TimeoutExpired:
-        failed.write_text(f"no end after {_INSTALL_TIMEOUT_S:g} s")
-    except subprocess.CalledProcessError as error:
-        failed.write_text((error.stderr.strip() or str(error)).splitlines()[-1])
-    else:
-        failed.unlink(missing_ok=True)
-        shutil.copy(_PINNED, home / "installed.txt")
 
 
 def namespace_command(command: Sequence[str], *, tokens: bool = False) -> list[str]:
@@ -162,7 +122,7 @@ def _bring_loopback_up() -> None:
 
 
 def _start(folder: Path, *, tokens: bool) -> subprocess.Popen[bytes]:
-    command = [_home() / "environment" / "bin" / "milvus-server", "--data", folder / "data"]
+    command = [MILVUS_REFEREE.programs / "milvus-server", "--data", folder / "data"]
     more = [word for name, value in _HASTE.items() for word in ("--extra-config", f"{name}={value}")]
     if tokens:
         more += ["--authorization-enabled", "true"]

@@ -14,6 +14,7 @@ from pymilvus import MilvusClient
 
 from tests.support import milvus_referee
 from tests.support.milvus_server import MilvusServer, RealServer, named_server
+from tests.support.own_environment import OLD_MILVUS_LITE
 
 collect_ignore = []
 _NAMED = named_server()
@@ -23,6 +24,8 @@ if _NAMED is None or not _NAMED.token:
     collect_ignore.append("test_tokens.py")
 if _NAMED is not None or milvus_referee.why_not() is not None:
     collect_ignore.append("test_referee.py")
+if OLD_MILVUS_LITE.why_not() is not None:
+    collect_ignore.append("test_old_lite.py")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from vecferry.stores.milvus.checks import (
     possible_name,
 )
 from vecferry.stores.milvus.connection import Connection
-from vecferry.stores.milvus.failures import NoRight, NotLoaded, TooLarge, status_failure
+from vecferry.stores.milvus.failures import NoRight, NoSuchCall, NotLoaded, TooLarge, status_failure
 from vecferry.stores.milvus.filters import KeyFilter
 from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
@@ -282,7 +282,7 @@ class MilvusCollection(Target):
         """The aliases of the collection: those of its description, and those that are listed to who may list them."""
         try:
             listed = self._connection().ask("ListAliases", milvus_pb2.ListAliasesRequest(collection_name=self._name))
-        except NoRight:
+        except (NoRight, NoSuchCall):
             return sorted(answer.aliases)
         return sorted({*listed.aliases, *answer.aliases})
 

@@ -19,6 +19,7 @@ from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, 
 __all__ = [
     "Busy",
     "NoRight",
+    "NoSuchCall",
     "NotLoaded",
     "TooLarge",
     "grpc_failure",
@@ -60,6 +61,10 @@ class NoRight(StoreRefused):
 
 class TooLarge(StoreRefused):
     """An answer would be larger than the server sends: fewer records at once may fit."""
+
+
+class NoSuchCall(StoreRefused):
+    """The server has no such call: an older one, or something else than Milvus."""
 
 
 class NotLoaded(StoreRefused):
@@ -107,7 +112,7 @@ def grpc_failure(url: str, code: str, details: str) -> VecferryError:
     if code in _PASSING:
         return _passing(url, code.lower().replace("_", " "), details)
     if code == "UNIMPLEMENTED":
-        return StoreRefused(f"{url} cannot do this: {details}", advice="is it the gRPC port (19530) of Milvus?")
+        return NoSuchCall(f"{url} cannot do this: {details}", advice="is it the gRPC port (19530) of Milvus?")
     return StoreRefused(f"{url} refused the request: {details}")
 
 

@@ -38,7 +38,7 @@ def has_collections(path: Path) -> bool:
     if path.is_file():
         raise StoreRefused(
             f"{path} is a file of milvus-lite 2, which the engine of today cannot read",
-            advice="`milvus-lite dump` of that version writes it as files; or read it through its own server",
+            advice="read it through the server of its own version; docs/stores/milvus.md says how",
         )
     return (path / "collections").is_dir()
 

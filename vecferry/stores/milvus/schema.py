@@ -128,7 +128,7 @@ def _partition_features(found: Found) -> Iterator[Feature]:
     if found.partition_key:
         parts = f"{len(found.partitions):,} partitions"
         yield Feature("partition key", f"{found.partition_key!r} spreads the records over {parts}")
-    elif set(found.partitions) != {_DEFAULT_PARTITION}:
+    elif set(found.partitions) - {_DEFAULT_PARTITION}:
         for name in found.partitions:
             rows = found.partition_rows.get(name)
             count = "" if rows is None else f"{rows:,} record{'s' * (rows != 1)}; "
