@@ -124,15 +124,15 @@ def test_a_ledger_put_in_place_of_another_is_the_one_that_counts(file: Path, tmp
     assert [one.name for one in Ledger.open(file).migrations()] == ["restored"]
 
 
-def test_threads_share_a_ledger(file: Path) -> None:
+def test_threads_share_a_ledger(place: str) -> None:
     """Eight threads that record slices at once lose nothing, and the trail is one chain."""
-    ledger = Ledger.open(file)
+    ledger = Ledger.open(place)
     migration = create(ledger)
     ledger.store_plan(migration.id, {}, [Slice(number, {}) for number in range(40)])
 
     def record(number: int) -> None:
         ledger.record_copied(migration.id, number, receipt(number))
-        Ledger.open(file).record_loaded(migration.id, number)
+        Ledger.open(place).record_loaded(migration.id, number)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(record, range(40)))
@@ -153,15 +153,15 @@ for number in range(20):
 """
 
 
-def test_processes_that_start_at_once_share_a_new_ledger(file: Path, start: Start) -> None:
+def test_processes_that_start_at_once_share_a_new_ledger(place: str, start: Start) -> None:
     """Three processes create one ledger together and write to it without an error or a gap."""
-    writers = [start(NOTE, file, f"p{number}") for number in range(3)]
+    writers = [start(NOTE, place, f"p{number}") for number in range(3)]
     for process in writers:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
     assert [process.wait(60) for process in writers] == [0, 0, 0]
-    ledger = Ledger.open(file)
+    ledger = Ledger.open(place)
     assert ledger.verify_audit() == 3 * 21
     for migration in ledger.migrations():
         noted = [entry.detail["number"] for entry in ledger.audit(migration.id) if entry.event == "noted"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -189,12 +188,12 @@ ledger.close_delta(sys.argv[2], number, part)
     ],
 )
 def test_s3_after_a_kill_the_open_intent_is_there(
-    file: Path, start: Start, point: str, loaded: bool, closing: int | None
+    place: str, start: Start, point: str, loaded: bool, closing: int | None
 ) -> None:
     """Killed behind a step, another process finds it done and nothing after it, with its number."""
-    ledger = Ledger.open(file)
+    ledger = Ledger.open(place)
     migration = create(ledger)
-    killed: subprocess.Popen[str] = start(RECORD, file, migration.id, VECFERRY_FAILPOINTS=f"{point}=kill")
+    killed: subprocess.Popen[str] = start(RECORD, place, migration.id, VECFERRY_FAILPOINTS=f"{point}=kill")
     assert killed.wait(60) == -9
     [row] = ledger.deltas(migration.id)
     assert (row.number, row.loaded_at is not None, row.closing) == (1, loaded, closing)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,9 @@ from vecferry.ledger import (
     Pause,
     Route,
     State,
+    gates,
     migration_resource,
+    placed,
 )
 
 
@@ -327,6 +328,21 @@ def test_s19_a_workspace_is_paused_alone(ledger: Ledger, ready: Migration, lease
     assert writes(ledger) == "open"
 
 
+def test_s9_an_answer_is_of_one_instant(ledger: Ledger, ready: Migration, lease: Lease) -> None:
+    """What is asked in two statements is not torn by a switch between them: old route, released pause."""
+    held = pause(ledger, ready, lease)
+    on(ledger, ready, State.FROZEN, State.SWITCHING)
+    with ledger._read() as connection:
+        before = placed.effective(connection, "docs", None)
+        commit(ledger, ready, lease, pause_token=held.token)
+        ledger.release_writes("docs", held.token)
+        row = gates.find(connection, "docs", None)
+        assert placed.effective(connection, "docs", None) == before
+        assert row is not None
+        assert gates.pause_of(row) == held
+    assert ledger.route("docs") != before
+
+
 PAUSE = """
 import sys
 from vecferry.ledger import Ledger
@@ -336,16 +352,16 @@ Ledger.open(file).pause_writes("docs", migration, 600, int(token), approval=int(
 
 
 @pytest.mark.parametrize(("point", "paused"), [("ledger.pausing", False), ("ledger.paused", True)])
-def test_s9_a_kill_around_the_pause_leaves_all_or_nothing(file: Path, start: Start, point: str, paused: bool) -> None:
+def test_s9_a_kill_around_the_pause_leaves_all_or_nothing(place: str, start: Start, point: str, paused: bool) -> None:
     """State, pause and used approval are there together or not at all."""
-    ledger = Ledger.open(file)
+    ledger = Ledger.open(place)
     migration = create(ledger)
     lease = ledger.acquire([migration_resource(migration.id)], Holder.here(), 600)
     ledger.claim_route("docs", OLD, migration.id, lease.token)
     on(ledger, migration, State.PLANNED, State.READY)
     number = approved(ledger, migration)
     killed: subprocess.Popen[str] = start(
-        PAUSE, file, migration.id, lease.token, number, VECFERRY_FAILPOINTS=f"{point}=kill"
+        PAUSE, place, migration.id, lease.token, number, VECFERRY_FAILPOINTS=f"{point}=kill"
     )
     assert killed.wait(60) == -9
     approval = ledger.approval(migration.id)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,16 +195,16 @@ Ledger.open(file).switch_route(
 
 
 @pytest.mark.parametrize(("point", "moved"), [("ledger.switching", False), ("ledger.switched", True)])
-def test_a_kill_around_the_commit_leaves_all_or_nothing(file: Path, start: Start, point: str, moved: bool) -> None:
+def test_a_kill_around_the_commit_leaves_all_or_nothing(place: str, start: Start, point: str, moved: bool) -> None:
     """Killed before the commit nothing has moved, after it everything has; the trail holds either way."""
-    ledger = Ledger.open(file)
+    ledger = Ledger.open(place)
     migration = create(ledger)
     lease = ledger.acquire([migration_resource(migration.id)], Holder.here(), 600)
     ledger.claim_route("docs", OLD, migration.id, lease.token)
     ledger.transition(migration.id, [State.PLANNED], State.READY, event="verified")
     number = approved(ledger, migration)
     killed: subprocess.Popen[str] = start(
-        SWITCH, file, migration.id, lease.token, number, VECFERRY_FAILPOINTS=f"{point}=kill"
+        SWITCH, place, migration.id, lease.token, number, VECFERRY_FAILPOINTS=f"{point}=kill"
     )
     assert killed.wait(60) == -9
     route, approval = ledger.route("docs"), ledger.approval(migration.id, number)
