@@ -74,9 +74,8 @@ def prefect_server(folder: Path, extra_env: Mapping[str, str] | None = None) -> 
 
 @contextmanager
 def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
-    """Create the work pool, deploy every flow of prefect.yaml, start a worker; end it at the end."""
-    prefect(server, ["work-pool", "create", POOL, "--type", "process", "--overwrite"])
-    prefect(server, ["--no-prompt", "deploy", "--all"])
+    """Install all that the server must know (deployments/install.py), start a worker; end it at the end."""
+    _run(server, ["deployments.install"])
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with running(command, server.env, server.logs / "worker.log", PROJECT) as child:
         yield child
@@ -84,10 +83,14 @@ def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
 
 def prefect(server: Server, arguments: Sequence[str]) -> str:
     """Run a `prefect` command against the server, in the project's folder; its output. Raises ServerError."""
-    command = [sys.executable, "-m", "prefect", *arguments]
+    return _run(server, ["prefect", *arguments])
+
+
+def _run(server: Server, words: Sequence[str]) -> str:
+    command = [sys.executable, "-m", *words]
     done = subprocess.run(command, env=dict(server.env), cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServerError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        raise ServerError(f"{' '.join(words)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

@@ -17,6 +17,7 @@ from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.states import Running
 
+from flows import outbox
 from vecferry.errors import Stopped
 from vecferry.ledger import Answer, Ledger
 from vecferry.strategies.runner import ApprovalForm
@@ -46,6 +47,7 @@ def ask(ledger_url: str, form: ApprovalForm, timeout_s: float) -> bool:
     Raises Stopped when nobody answers in time.
     """
     ledger = Ledger.open(ledger_url)
+    outbox.try_to_send(ledger)
     get_run_logger().info("%s Answer in the UI (Resume), or: vecferry approve %s", form.title, form.migration)
     try:
         with _answers_from(ledger, form):

@@ -37,24 +37,26 @@ class How(StrEnum):
 @flow(name="backup", flow_run_name=name_of("back up"), **SETTINGS)
 @advised
 def backup(
-    source: str,
     root: str,
+    source: str | None = None,
     method: How = How.AUTOMATIC,
     workers: int = 2,
     source_key_env: str | None = None,
+    source_block: str | None = None,
     trust_local_files: bool = False,
 ) -> dict[str, Any]:
     """Make a verified backup in a new folder below `root`: copied files, an archive, or a server's snapshot.
 
     Args:
-        source: URL of the collection.
         root: Folder of all backups, as the worker sees it.
+        source: URL of the collection.
         method: How: copied files for folders and an archive for databases, or one of them, or the server's snapshot.
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
+        source_block: Name of a block with the store's URL and secrets; `source` may then name a collection in it.
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
     """
-    place = store(source, source_key_env)
+    place = store(source, source_key_env, source_block)
     made = _back_up(place, root, method, workers=workers, trust_local_files=trust_local_files)
     return _receipt(made, None)
 
@@ -62,28 +64,30 @@ def backup(
 @flow(name="nightly-backup", flow_run_name=name_of("nightly backup of"), **SETTINGS)
 @advised
 def nightly_backup(
-    source: str,
     root: str,
+    source: str | None = None,
     keep_daily: int = 7,
     keep_weekly: int = 4,
     method: How = How.AUTOMATIC,
     workers: int = 2,
     source_key_env: str | None = None,
+    source_block: str | None = None,
     trust_local_files: bool = False,
 ) -> dict[str, Any]:
     """Make a verified backup, then remove the backups that are not kept; nothing goes unless the new one is whole.
 
     Args:
-        source: URL of the collection.
         root: Folder of all backups, as the worker sees it.
+        source: URL of the collection.
         keep_daily: Keep the newest verified backup of each of the last so many days (UTC) that have one.
         keep_weekly: Keep the newest verified backup of each of the last so many weeks (ISO, UTC) that have one.
         method: How: copied files for folders and an archive for databases, or one of them, or the server's snapshot.
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
+        source_block: Name of a block with the store's URL and secrets; `source` may then name a collection in it.
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
     """
-    policy, place = Policy(keep_daily, keep_weekly), store(source, source_key_env)
+    policy, place = Policy(keep_daily, keep_weekly), store(source, source_key_env, source_block)
     made = _back_up(place, root, method, workers=workers, trust_local_files=trust_local_files)
     pruned = backup_sets.prune(Path(root), policy)
     show_table(retention_sheet(pruned.kept, pruned.removed, pruned.left, dry_run=False))
@@ -109,7 +113,13 @@ def verify_backup(root: str, newest: bool = True) -> dict[str, Any]:
 
 @flow(name="restore", flow_run_name=name_of("restore to"), **SETTINGS)
 @advised
-def restore(folder: str, target: str, workers: int = 2, target_key_env: str | None = None) -> dict[str, Any]:
+def restore(
+    folder: str,
+    target: str | None = None,
+    workers: int = 2,
+    target_key_env: str | None = None,
+    target_block: str | None = None,
+) -> dict[str, Any]:
     """Put a backup back into a new place, of the same or another kind; then compare all of it.
 
     Args:
@@ -117,9 +127,10 @@ def restore(folder: str, target: str, workers: int = 2, target_key_env: str | No
         target: URL of the collection to create, or of the files to write. It must not exist.
         workers: Slices at a time.
         target_key_env: Name of the worker's environment variable that holds the store's API key.
+        target_block: Name of a block with the store's URL and secrets; `target` may then name a collection in it.
     """
     ledger = RunLedger.open()
-    place = store(target, target_key_env)
+    place = store(target, target_key_env, target_block)
     # What is put back is the folder's content; the source of a migration is not looked at.
     config = make_config({"source": place, "target": place, "workers": workers}, where="the parameters")
     with progress_shown():

@@ -34,6 +34,8 @@ def blue_green(
     max_rows_per_s: float | None = None,
     source_key_env: str | None = None,
     target_key_env: str | None = None,
+    source_block: str | None = None,
+    target_block: str | None = None,
     trust_local_files: bool = False,
     migration_id: str | None = None,
 ) -> dict[str, Any]:
@@ -58,6 +60,8 @@ def blue_green(
         max_rows_per_s: Brake that spares a production source, in records a second.
         source_key_env: Name of the worker's environment variable that holds the source's API key.
         target_key_env: Name of the worker's environment variable that holds the target's API key.
+        source_block: Name of a block with the source's URL and secrets; `source` may then name a collection in it.
+        target_block: The same for the target.
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         migration_id: Resume this migration; all other fields are then ignored, its plan holds.
     """
@@ -65,8 +69,8 @@ def blue_green(
     if migration_id is not None:
         return run_migration(Ref(ledger.url, ledger.migration(migration_id).id))
     given = {
-        "source": store(source, source_key_env),
-        "target": store(target, target_key_env),
+        "source": store(source, source_key_env, source_block),
+        "target": store(target, target_key_env, target_block),
         "trust_local_files": trust_local_files,
         "archive": archive,
         "route": route,

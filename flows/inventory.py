@@ -16,7 +16,7 @@ __all__ = ["inventory"]
 @flow(name="inventory", flow_run_name=name_of("inventory of"), **SETTINGS)
 @advised
 def inventory(
-    source: str,
+    source: str | None = None,
     target: str | None = None,
     profile: str | None = None,
     document_field: str = "text",
@@ -24,6 +24,8 @@ def inventory(
     limit: int | None = None,
     source_key_env: str | None = None,
     target_key_env: str | None = None,
+    source_block: str | None = None,
+    target_block: str | None = None,
     trust_local_files: bool = False,
 ) -> dict[str, int]:
     """Read every record of a collection once: schema, ids, vectors, payload keys, its room, and what will not fit.
@@ -37,9 +39,11 @@ def inventory(
         limit: Read only so many records; sizes are then estimated from them.
         source_key_env: Name of the worker's environment variable that holds the store's API key.
         target_key_env: The same for the target.
+        source_block: Name of a block with the source's URL and secrets; `source` may then name a collection in it.
+        target_block: The same for the target.
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
     """
-    place, wanted = store(source, source_key_env), store(target, target_key_env)
+    place, wanted = store(source, source_key_env, source_block), store(target, target_key_env, target_block)
     # Nothing is moved, but the options of a migration say how a collection is read.
     content = {
         "source": place,

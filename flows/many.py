@@ -70,6 +70,8 @@ def many(
     workers: int = 2,
     source_key_env: str | None = None,
     target_key_env: str | None = None,
+    source_block: str | None = None,
+    target_block: str | None = None,
     trust_local_files: bool = False,
     group_id: str | None = None,
 ) -> dict[str, Any]:
@@ -92,6 +94,8 @@ def many(
         workers: Slices at a time.
         source_key_env: Name of the worker's environment variable that holds the source's API key.
         target_key_env: Name of the worker's environment variable that holds the target's API key.
+        source_block: Name of a block with the source's URL and secrets.
+        target_block: The same for the target.
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         group_id: Resume this group; all other fields are then ignored.
     """
@@ -99,8 +103,8 @@ def many(
     if group_id is not None:
         return _run(ledger, groups.reopen(ledger, group_id))
     given = {
-        "source": store(source, source_key_env),
-        "target": store(target, target_key_env),
+        "source": store(source, source_key_env, source_block),
+        "target": store(target, target_key_env, target_block),
         "route": route,
         "metric": metric,
         "document_field": document_field,

@@ -14,10 +14,10 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from flows import artifacts
+from flows import artifacts, blocks, outbox
 from flows.runner import PrefectRunner
 from vecferry import address
-from vecferry.errors import VecferryError
+from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Ledger, Migration
 from vecferry.operations import migrations
 from vecferry.operations.report import write_report
@@ -54,8 +54,15 @@ class RunLedger(Ledger):
         return next((one for one in newest_first if self.fact(one.id, _FACT) == mine), None)
 
 
-def store(url: str | None, key_env: str | None) -> dict[str, Any] | None:
-    """A store as the configuration takes it; its key only by the name of an environment variable."""
+def store(url: str | None, key_env: str | None, block: str | None = None) -> dict[str, Any] | None:
+    """A store as the configuration takes it; its secrets only by the name of an environment variable or a block.
+
+    With a block, `url` may be left out, or name another collection of the block's store. Raises BadOption, NotFound.
+    """
+    if block is not None and key_env is not None:
+        raise BadOption(f"both the block {block!r} and the variable {key_env} say where the key is", advice="give one")
+    if block is not None:
+        return blocks.store_in(block, url)
     if url is None:
         return None
     return {"url": url, "api_key": {"env": key_env} if key_env else None}
@@ -79,7 +86,8 @@ def name_of(verb: str) -> Callable[[], str]:
         given = flow_run.parameters
         if given.get("migration_id"):
             return f"{verb} {given['migration_id']}"
-        places = [shown(given[side]) for side in ("source", "target") if given.get(side)]
+        sides = [(given.get(side), given.get(f"{side}_block")) for side in ("source", "target")]
+        places = [shown(url) if url else block for url, block in sides if url or block]
         return f"{verb} {' -> '.join(places)}"
 
     return name
@@ -99,7 +107,8 @@ def run_migration(ref: Ref, runner: PrefectRunner | None = None) -> dict[str, An
 
 
 def show_end(ledger: Ledger, ref: Ref) -> None:
-    """Write the report beside the archive, and show it as the run's summary."""
+    """Tell of the steps taken, write the report beside the archive, and show it as the run's summary."""
+    outbox.try_to_send(ledger)
     try:
         report = write_report(ledger, ref.migration)
         artifacts.show_summary(f"{report.read_text()}\nThis report: `{report}`, and as JSON beside it.\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -24,14 +25,17 @@ from vecferry.model import Metric
 __all__ = [
     "PLAIN_WEBHOOK_CONSENT",
     "Approve",
+    "BlockReader",
     "Hook",
     "Hooks",
     "MigrationConfig",
     "SecretRef",
     "Selection",
     "StoreConfig",
+    "block_variable",
     "home",
     "make_selection",
+    "read_blocks_with",
     "read_file",
 ]
 
@@ -50,24 +54,61 @@ class _Strict(BaseModel):
 
 
 class SecretRef(_Strict):
-    """Where a secret is found: exactly one of an environment variable or a file (whose last newline is cut)."""
+    """Where a secret is found: an environment variable, a file (whose last newline is cut) or a block of Prefect.
+
+    `block` is like `qdrant/api_key`: the block's name and the field. Flows say how it is read (`read_blocks_with`);
+    elsewhere the variable of `block_variable` stands in for it.
+    """
 
     env: str | None = None
     file: Path | None = None
+    block: str | None = Field(default=None, pattern="^[a-z0-9-]+/[a-z_]+$")
 
     def resolve(self) -> str:
-        """The secret itself. Raises BadOption when it is not there."""
+        """The secret itself. Raises BadOption when it is not there, and what the reader of blocks raises."""
+        if self.block is not None:
+            return _from_block(self.block)
         if self.env is not None:
             value = os.environ.get(self.env)
             if value is None:
                 raise BadOption(f"the environment variable {self.env} is not set", advice=f"export {self.env}=...")
             return value
         if self.file is None:
-            raise BadOption("a secret names neither env nor file", advice="write {env: NAME} or {file: PATH}")
+            raise BadOption("a secret names neither env nor file nor block", advice="write {env: NAME} or {file: PATH}")
         try:
             return self.file.read_text().rstrip("\n")
         except OSError as error:
             raise BadOption(f"the secret's file {self.file} cannot be read: {error.strerror}") from error
+
+
+BlockReader = Callable[[str, str], str]
+"""Given a block's name and a field of it: the secret."""
+
+_block_readers: list[BlockReader] = []
+
+
+def read_blocks_with(reader: BlockReader) -> None:
+    """From now on secrets in blocks are read so: the core knows nothing of Prefect."""
+    _block_readers[:] = [reader]
+
+
+def block_variable(reference: str) -> str:
+    """The environment variable that holds a block's secret where there is no Prefect, one for each `NAME/FIELD`."""
+    # A block's name has no underscore, so no two references share a variable.
+    return "VECFERRY_BLOCK_" + reference.upper().replace("-", "_").replace("/", "__")
+
+
+def _from_block(reference: str) -> str:
+    name, _, field = reference.partition("/")
+    variable = block_variable(reference)
+    if variable in os.environ:
+        return os.environ[variable]
+    if not _block_readers:
+        raise BadOption(
+            f"the secret is in Prefect's block {name!r}, which only flows read",
+            advice=f"run it as a deployment, or export {variable}=...",
+        )
+    return _block_readers[0](name, field)
 
 
 def _from_url(value: Any) -> Any:

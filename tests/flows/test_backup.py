@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_files_are_backed_up_and_restored_byte_for_byte(ledger: Ledger, file: Path, tmp_path: Path) -> None:
     """A source made of files comes back from its backup with the same bytes, and the run lists the files."""
-    made = backup(f"numpy://{file}", str(tmp_path / "root"), return_state=True)
+    made = backup(str(tmp_path / "root"), f"numpy://{file}", return_state=True)
     assert made.is_completed(), made.message
     assert "docs.npy" in artifacts_of(flow_run_of(made))["files"].data
 
@@ -54,7 +54,7 @@ def test_a_database_is_backed_up_as_an_archive_and_restored_with_a_verdict(
     ledger: Ledger, stores: Stores, tmp_path: Path
 ) -> None:
     """The export is read back, and what is restored from it was compared record by record; no route moves."""
-    made = backup(stores.source, str(tmp_path / "root"), return_state=True)
+    made = backup(str(tmp_path / "root"), stores.source, return_state=True)
     assert made.is_completed(), made.message
     assert (made.result()["method"], made.result()["rows"]) == ("archive", ROWS)
     back = restore(made.result()["folder"], stores.target, return_state=True)
@@ -71,12 +71,12 @@ def test_a_database_is_backed_up_as_an_archive_and_restored_with_a_verdict(
 def test_two_nights_with_retention_and_the_older_one_restored(ledger: Ledger, file: Path, tmp_path: Path) -> None:
     """Each run keeps two nights and removes what is older, with a table of the reasons; the first night comes back."""
     source, root, before = f"numpy://{file}", tmp_path / "root", file.read_bytes()
-    ancient = aged(Path(nightly_backup(source, str(root), keep_daily=2, keep_weekly=0)["folder"]), 9)
-    first = nightly_backup(source, str(root), keep_daily=2, keep_weekly=0)
+    ancient = aged(Path(nightly_backup(str(root), source, keep_daily=2, keep_weekly=0)["folder"]), 9)
+    first = nightly_backup(str(root), source, keep_daily=2, keep_weekly=0)
     assert first["removed"] == []
     older = aged(Path(first["folder"]), 1)
     np.save(file, np.ones((10, 4), dtype=np.float32))
-    second = nightly_backup(source, str(root), keep_daily=2, keep_weekly=0, return_state=True)
+    second = nightly_backup(str(root), source, keep_daily=2, keep_weekly=0, return_state=True)
     assert second.is_completed(), second.message
     assert second.result()["removed"] == [str(ancient)]
     table = json.loads(artifacts_of(flow_run_of(second))["retention"].data)
@@ -89,7 +89,7 @@ def test_two_nights_with_retention_and_the_older_one_restored(ledger: Ledger, fi
 
 def test_a_damaged_newest_backup_fails_the_run_that_verifies_it(ledger: Ledger, file: Path, tmp_path: Path) -> None:
     """The weekly run names the file; while all is whole it lists what it read."""
-    made = nightly_backup(f"numpy://{file}", str(tmp_path / "root"))
+    made = nightly_backup(str(tmp_path / "root"), f"numpy://{file}")
     whole = verify_backup(str(tmp_path / "root"), return_state=True)
     assert whole.is_completed(), whole.message
     assert whole.result() == {"verified": [made["folder"]]}
@@ -102,7 +102,7 @@ def test_a_damaged_newest_backup_fails_the_run_that_verifies_it(ledger: Ledger, 
 
 def test_a_policy_that_keeps_nothing_fails_before_anything_is_made(ledger: Ledger, file: Path, tmp_path: Path) -> None:
     """A wrong parameter costs no backup and removes none."""
-    state = nightly_backup(f"numpy://{file}", str(tmp_path / "root"), keep_daily=0, keep_weekly=0, return_state=True)
+    state = nightly_backup(str(tmp_path / "root"), f"numpy://{file}", keep_daily=0, keep_weekly=0, return_state=True)
     assert state.is_failed()
     assert "keeps none" in state.message
     assert not (tmp_path / "root").exists()

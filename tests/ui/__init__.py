@@ -1,0 +1,1 @@
+"""The Prefect UI in a real browser."""
