@@ -32,6 +32,7 @@ __all__ = [
     "SecretRef",
     "Selection",
     "StoreConfig",
+    "Sync",
     "block_variable",
     "home",
     "make_selection",
@@ -246,6 +247,24 @@ class Hooks(_Strict):
         return self
 
 
+class Sync(_Strict):
+    """How changes of the source are carried over after the copy.
+
+    `max_deletes`, `max_delete_percent`, `max_changes`, `max_change_percent`: the larger of the two is carried over
+    unasked, counted since a person said yes last. `memory_mb` is for comparing ids and hashes; the rest goes to the
+    archive's folder. `absence_wait_s`: between the two reads that must both miss a record before it is deleted.
+    `driver_timeout_s`: after so long a call that failed can take no effect any more.
+    """
+
+    max_deletes: int = Field(default=100, ge=0)
+    max_delete_percent: float = Field(default=10.0, ge=0, le=100)
+    max_changes: int = Field(default=1000, ge=0)
+    max_change_percent: float = Field(default=50.0, ge=0, le=100)
+    memory_mb: int = Field(default=1024, ge=64)
+    absence_wait_s: float = Field(default=2.0, ge=0, le=3600)
+    driver_timeout_s: float = Field(default=120.0, ge=0, le=3600)
+
+
 class MigrationConfig(_Strict):
     """One migration of one collection.
 
@@ -256,7 +275,7 @@ class MigrationConfig(_Strict):
     `consent` lists, by their names in the plan, the losses that are agreed to.
     `trust_local_files` says so of the source (see `StoreConfig`).
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
-    `hooks` say how the application is told.
+    `hooks` say how the application is told, `sync` how changes are carried over after the copy.
     """
 
     source: StoreField
@@ -280,6 +299,7 @@ class MigrationConfig(_Strict):
     approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
     trust_local_files: bool = False
     hooks: Hooks = Hooks()
+    sync: Sync = Sync()
 
     @model_validator(mode="after")
     def _agrees_to_plain_webhooks(self) -> Self:
