@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 __all__ = [
     "BACKUP",
+    "CONFLICTS",
     "CUTOVER",
     "DELTAS",
     "FOOTER_DIGEST",
@@ -26,6 +27,7 @@ __all__ = [
     "PLAN",
     "VERSION",
     "collection_name",
+    "conflicts_path",
     "delta_hashes_path",
     "delta_path",
     "folder_name",
@@ -45,6 +47,8 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 PARTS, HASHES = "parts", "hashes"
 # What changed since the parts were written (since version 1.1), and the way back without a ledger.
 DELTAS, CUTOVER = "deltas", "cutover.parquet"
+# Versions of records that lost a conflict on the way back. No part of the collection, so no manifest lists them.
+CONFLICTS = "conflicts"
 # A folder beside those of the collections, for copies of a source that is made of files.
 BACKUP = "backup"
 
@@ -81,6 +85,11 @@ def delta_hashes_path(number: int) -> str:
     return f"{DELTAS}/{number:05d}{_DELTA_HASHES}"
 
 
+def conflicts_path(number: int) -> str:
+    """Where the versions are that lost the conflicts which a delta settled."""
+    return f"{CONFLICTS}/{number:05d}.parquet"
+
+
 def holds_records(path: str) -> bool:
     """Whether the file at this path is a part or a delta, and no file of hashes."""
     return path.startswith(PARTS + "/") or (is_delta(path) and not path.endswith(_DELTA_HASHES))
@@ -98,8 +107,9 @@ def part_number(path: str) -> int | None:
 
 
 def is_reserved(path: str) -> bool:
-    """Whether this file may be there although no manifest lists it: a later version's, or a delta not yet closed."""
-    return path == CUTOVER or is_delta(path)
+    """Whether this file may be there although no manifest lists it: a later version's, a delta not yet closed, or
+    losers of a conflict."""
+    return path == CUTOVER or is_delta(path) or path.startswith(CONFLICTS + "/")
 
 
 def folder_name(collection: str) -> str:
