@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import failpoints, sealing
-from vecferry.archive import deltas, layout, manifest, reader, writer
+from vecferry.archive import cutover, deltas, layout, manifest, reader, writer
 from vecferry.archive.delta_rows import DeltaHashRows, DeltaRows, is_tombstone
 from vecferry.archive.deltas import WrittenDelta
 from vecferry.archive.hash_rows import HASHES_SCHEMA, HashRows
@@ -124,6 +124,13 @@ class Archive:
         """Write what was read back of a delta once it was loaded. Errors as for `write_part`."""
         return deltas.write_delta_hashes(self.storage, number, rows)
 
+    def write_cutover(self, statement: JsonObject, rows: Iterable[pa.RecordBatch]) -> Receipt:
+        """Write what a switch stands on: batches of `HASHES_SCHEMA`, each id once, and which switch it is.
+
+        Errors as for `write_part`; memory 16 bytes a row. `commit` lists it.
+        """
+        return cutover.write_cutover(self.storage, statement, rows)
+
     def commit(self, changes: Changes) -> Manifest:
         """Replace the manifest by its next generation. The first one needs `changes.schema` (ValueError).
 
@@ -137,7 +144,8 @@ class Archive:
             new = Manifest.first(self.collection, plan_sha256, changes)
         listed = [part.rows for part in new.parts] if new.complete else changes.parts
         of_deltas = [receipt for delta in changes.deltas for receipt in (delta.rows, delta.hashes)]
-        self._refuse_absent([*listed, *changes.hashes, *of_deltas])
+        of_cutover = [] if changes.cutover is None else [changes.cutover]
+        self._refuse_absent([*listed, *changes.hashes, *of_deltas, *of_cutover])
         self.storage.put(layout.MANIFEST, new.to_bytes())
         failpoints.reached("archive.committed")
         return new
@@ -202,6 +210,14 @@ class Archive:
     def read_delta_hashes(self, number: int) -> Iterator[pa.RecordBatch]:
         """What was read back of a delta, in batches of `DELTA_HASHES_SCHEMA`. Raises ArchiveDamaged."""
         return deltas.read_delta_hashes(self.storage, number, _ID_BATCH_ROWS)
+
+    def read_cutover(self) -> Iterator[pa.RecordBatch]:
+        """Rows of the cutover file, in batches of `HASHES_SCHEMA`. Raises ArchiveDamaged, also where there is none."""
+        return cutover.read_cutover(self.storage, _ID_BATCH_ROWS)
+
+    def cutover_statement(self) -> JsonObject:
+        """What the cutover file says of its switch. Raises ArchiveDamaged, also when there is none."""
+        return cutover.read_statement(self.storage)
 
     def part_numbers(self) -> list[int]:
         """Numbers of the parts that the manifest lists, ascending. Raises ArchiveDamaged."""

@@ -21,7 +21,7 @@ __all__ = ["Changes", "DeltaEntry", "Manifest", "PartEntry", "parse_plan", "plan
 
 _CHECKSUM = "checksum"
 _HEAD = ("format", "format_version", "collection", "generation", "complete", "source", "plan", "schema", "mapping")
-_OURS = frozenset((*_HEAD, "parts", "deltas", "rows", "digest", _CHECKSUM))
+_OURS = frozenset((*_HEAD, "parts", "deltas", "cutover", "rows", "digest", _CHECKSUM))
 _DAMAGED = "restore the file from a copy; if the archive was still being filled, `vecferry resume ID` writes it anew"
 
 
@@ -53,7 +53,8 @@ class DeltaEntry:
 class Changes:
     """What one commit sets. None, or nothing, leaves a field as it was.
 
-    `parts`, `hashes` and `deltas` replace the entries of their numbers and leave the others.
+    `parts`, `hashes` and `deltas` replace the entries of their numbers and leave the others. `cutover` is the receipt
+    of the file that the way back stands on.
     `mapping` is any JSON value that the caller wants back; so are the values of `more`, by field name.
     """
 
@@ -63,6 +64,7 @@ class Changes:
     parts: tuple[Receipt, ...] = ()
     hashes: tuple[Receipt, ...] = ()
     deltas: tuple[DeltaEntry, ...] = ()
+    cutover: Receipt | None = None
     complete: bool | None = None
     more: JsonObject = field(default_factory=dict)
 
@@ -72,7 +74,7 @@ class Manifest:
     """What a collection's archive holds. `raw` is the whole document; the rest are its fields, read.
 
     `complete` says that every slice of the plan is among `parts`. `digest` is the sum of theirs. `deltas` are in the
-    order of closing, and `current` is what the collection became by them.
+    order of closing, and `current` is what the collection became by them. `cutover` is there once a switch was near.
     """
 
     raw: Mapping[str, Any]
@@ -85,6 +87,7 @@ class Manifest:
     parts: tuple[PartEntry, ...]
     digest: Digest
     deltas: tuple[DeltaEntry, ...] = ()
+    cutover: Receipt | None = None
 
     @property
     def current(self) -> Digest:
@@ -112,6 +115,8 @@ class Manifest:
         raw = {**self.raw, **settings, "generation": self.generation + 1}
         if changes.deltas:
             raw |= {"format_version": _at_least(raw["format_version"]), "deltas": _with_deltas(raw, changes)}
+        if changes.cutover is not None:
+            raw |= {"format_version": _at_least(raw["format_version"]), "cutover": plain.to_plain(changes.cutover)}
         return _finished(raw, _merged(entries, changes))
 
     def to_bytes(self) -> bytes:
@@ -123,8 +128,8 @@ class Manifest:
         """Generation 1. `changes` must hold a schema (ValueError else)."""
         if changes.schema is None:
             raise ValueError("the first manifest of an archive needs the collection's schema")
-        if changes.deltas:
-            raise ValueError("the first manifest of an archive can list no deltas")
+        if changes.deltas or changes.cutover is not None:
+            raise ValueError("the first manifest of an archive can list no deltas and no cutover")
         raw = {
             "format": layout.FORMAT,
             "format_version": layout.VERSION,
@@ -212,7 +217,7 @@ def _with_deltas(raw: Mapping[str, Any], changes: Changes) -> list[dict[str, Any
 
 
 def _at_least(version: str) -> str:
-    """The version of an archive that has deltas now; one of a later minor version keeps its own."""
+    """The version of an archive that has deltas or a cutover now; one of a later minor version keeps its own."""
     return version if int(version.partition(".")[2]) >= layout.FORMAT_MINOR else layout.VERSION
 
 
@@ -243,7 +248,17 @@ def _read(raw: Mapping[str, Any]) -> Manifest:
         parts=parts,
         digest=digest,
         deltas=_deltas(raw),
+        cutover=_cutover(raw),
     )
+
+
+def _cutover(raw: Mapping[str, Any]) -> Receipt | None:
+    if raw.get("cutover") is None:
+        return None
+    found = plain.from_plain(Receipt, raw["cutover"])
+    if found.path != layout.CUTOVER:
+        raise ValueError(f"the cutover names the file {found.path!r} instead of {layout.CUTOVER}")
+    return found
 
 
 def _deltas(raw: Mapping[str, Any]) -> tuple[DeltaEntry, ...]:

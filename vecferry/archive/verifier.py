@@ -140,7 +140,7 @@ class Verifier:
         self._compare_digests(manifest)
 
     def expected(self) -> list[str]:
-        """The files to feed, in order: the plan, then each part and its hashes, then each delta and its hashes."""
+        """The files to feed, in order: the plan, parts and deltas, each before its hashes, and the cutover file."""
         return [layout.PLAN, *self._receipts]
 
     def checksum(self, path: str, sha256: str) -> None:
@@ -178,7 +178,7 @@ class Verifier:
                 self._check_records(path, batch)
                 again = self._ids.add(ids)
                 self._name(DamageKind.REPEATED_ID, path, batch, again, "stands in the archive more than once")
-        elif self._records_of == opened.receipt.number:
+        elif path != layout.CUTOVER and self._records_of == opened.receipt.number:
             strangers = self._records.absent(records)
             self._name(DamageKind.STRANGERS, path, batch, strangers, "does not stand so in its part")
 
@@ -284,6 +284,7 @@ def _kind(vector: VectorField) -> tuple[object, ...]:
 
 
 def _receipts(manifest: Manifest) -> list[Receipt]:
-    pairs = [(part.rows, part.hashes) for part in manifest.parts]
+    pairs: list[tuple[Receipt | None, Receipt | None]] = [(part.rows, part.hashes) for part in manifest.parts]
     pairs += [(delta.rows, delta.hashes) for delta in manifest.deltas]
+    pairs.append((manifest.cutover, None))
     return [receipt for pair in pairs for receipt in pair if receipt is not None]

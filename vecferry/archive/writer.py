@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -95,16 +95,24 @@ def _higher(one: str, other: str) -> str:
 
 
 def write_file(
-    storage: Storage, number: int, path: str, schema: pa.Schema, groups: Iterable[pa.RecordBatch]
+    storage: Storage,
+    number: int,
+    path: str,
+    schema: pa.Schema,
+    groups: Iterable[pa.RecordBatch],
+    more: Mapping[str, str] | None = None,
 ) -> Receipt:
-    """Write row groups that have a hash column to the file at `path`. Errors as for `write_part`."""
+    """Write row groups that have a hash column to the file at `path`. Errors as for `write_part`.
+
+    `more` is said in the footer besides.
+    """
     facts = _Facts()
     with storage.writing(path) as sink:
         with _parquet_writer(sink, schema) as writer:
             for group in groups:
                 facts.add(group, storage.place(path))
                 writer.write_batch(group)
-            writer.add_key_value_metadata(facts.footer(path))
+            writer.add_key_value_metadata(facts.footer(path) | dict(more or {}))
         size_bytes, sha256 = sink.size_bytes, sink.sha256
     return Receipt(number, path, facts.rows, size_bytes, sha256, str(facts.digest), facts.id_min, facts.id_max)
 
