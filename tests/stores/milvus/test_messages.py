@@ -12,7 +12,7 @@ from vecferry import batch as batches
 from vecferry.errors import BadRecord, NotFound, RetryLater, StoreRefused, TargetNotEmpty
 from vecferry.model import DType, IdKind, VectorField
 from vecferry.stores.milvus import columns
-from vecferry.stores.milvus.failures import NotLoaded, TooLarge, grpc_failure, status_failure
+from vecferry.stores.milvus.failures import NoSuchCall, NotLoaded, TooLarge, grpc_failure, status_failure
 from vecferry.stores.milvus.filters import KeyFilter
 from vecferry.stores.milvus.layout import Key, VectorPlace, layout_of
 from vecferry.stores.milvus.payloads import Unfit, dynamic_texts
@@ -144,7 +144,7 @@ def test_errors_of_the_wire_are_told_by_what_to_do() -> None:
         "DEADLINE_EXCEEDED": RetryLater,
         "INTERNAL": RetryLater,
         "UNAUTHENTICATED": StoreRefused,
-        "UNIMPLEMENTED": StoreRefused,
+        "UNIMPLEMENTED": NoSuchCall,
         "INVALID_ARGUMENT": StoreRefused,
     }
     assert {code: type(grpc_failure("u", code, "x")) for code in wanted} == wanted

@@ -113,11 +113,12 @@ def test_the_rights_that_the_page_lists_are_enough(server: RealServer, client: M
     with registry.open_target(replace(server, token=writer).address(name)) as target:
         _once_allowed(lambda: target.create(SCHEMA, {"m": 1}))
         written = generators.records((VECTOR,), target.capabilities(), 25)
-        with target.bulk_load():
-            target.write(written)
-        target.delete(written.slice(0, 5))
+        _once_allowed(lambda: target.write(written))
+        _once_allowed(target.finish_load)
+        _once_allowed(lambda: target.delete(written.slice(0, 5)))
         assert target.count() == 20
-        target.drop()
+        _once_allowed(target.drop)
+        assert not target.exists()
 
 
 def _once_allowed(act: Callable[[], T]) -> T:
