@@ -210,6 +210,7 @@ def test_s15_reads_of_one_workspace_move_alone(ledger: Ledger, rolling: Migratio
     asked = [ledger.ask_route("docs", key) for key in (A, B, NOBODY)]
     assert [one.reads_url for one in asked if one is not None] == [NEW, OLD, NEW]
     assert urls(ledger, A, B, NOBODY) == [OLD, OLD, OLD]
+    assert [(route.name, route.workspace) for route in ledger.routes_naming(NEW)] == [("docs", None), ("docs", A)]
 
 
 def test_a_route_whose_workspaces_are_apart_is_not_claimed_anew(ledger: Ledger, rolling: Migration) -> None:
