@@ -18,6 +18,9 @@ from vecferry.errors import RetryLater
 from vecferry.model import Verdict
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
+from vecferry.transfer.brakes import Release
+from vecferry.transfer.delta_making import Made
+from vecferry.transfer.differences import Differences
 from vecferry.transfer.scan import Changes
 
 __all__ = ["RETRY_DELAYS_S", "TASKS", "may_pass", "task_of"]
@@ -196,6 +199,48 @@ def require_no_new_writes(ref: Ref, changes: Changes, *, leave: bool) -> None:
 def switch_back(ref: Ref, left: Changes) -> None:
     """Move the route back to the old store."""
     steps.switch_back(ref, left)
+
+
+@_step("finish open deltas")
+def settle_deltas(ref: Ref) -> int:
+    """Load and read back what an earlier run recorded and did not finish."""
+    return steps.settle_deltas(ref)
+
+
+@_step("begin pass")
+def begin_pass(ref: Ref) -> list[int]:
+    """Open the source anew and cut slices; their numbers."""
+    return steps.begin_pass(ref)
+
+
+@_step("read slice {number}")
+def spool_slice(ref: Ref, number: int) -> int:
+    """Lay a slice's ids and hashes aside; the slice's rows."""
+    return steps.spool_slice(ref, number)
+
+
+@_step("find changes")
+def find_changes(ref: Ref, release: Release) -> Differences:
+    """Compare what was read with what is known."""
+    return steps.find_changes(ref, release)
+
+
+@_step("write delta")
+def write_delta(ref: Ref) -> Made:
+    """Read what differs once more and record it as a delta."""
+    return steps.write_delta(ref)
+
+
+@_step("load delta")
+def load_delta(ref: Ref) -> int:
+    """Write recorded deltas into the target; their rows."""
+    return steps.load_delta(ref)
+
+
+@_step("read delta back")
+def prove_delta(ref: Ref) -> int:
+    """Read loaded deltas back and close them; their rows."""
+    return steps.prove_delta(ref)
 
 
 TASKS: dict[str, Task[..., Any]] = {name: item for name, item in list(globals().items()) if isinstance(item, Task)}

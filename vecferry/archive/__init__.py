@@ -8,6 +8,7 @@ from vecferry.archive.archive import Archive, verify
 from vecferry.archive.delta_rows import DeltaHashRows, DeltaRows, Op
 from vecferry.archive.deltas import WrittenDelta
 from vecferry.archive.hash_rows import HASHES_SCHEMA, HashRows
+from vecferry.archive.index import Overlay
 from vecferry.archive.manifest import Changes, DeltaEntry, Manifest, PartEntry
 from vecferry.archive.verifier import Damage, DamageKind, Verification
 
@@ -23,6 +24,7 @@ __all__ = [
     "HashRows",
     "Manifest",
     "Op",
+    "Overlay",
     "PartEntry",
     "Verification",
     "WrittenDelta",

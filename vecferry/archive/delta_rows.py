@@ -26,6 +26,7 @@ __all__ = [
     "BEFORE_TARGET_HASH",
     "DELTA_HASHES_SCHEMA",
     "FOUND_HASH",
+    "KEPT_HASH",
     "OP",
     "SEQ",
     "Before",
@@ -38,7 +39,8 @@ __all__ = [
 ]
 
 SEQ, OP = "seq", "op"
-BEFORE_HASH, BEFORE_TARGET_HASH, FOUND_HASH = "before_hash", "before_target_hash", "found_hash"
+BEFORE_HASH, BEFORE_TARGET_HASH = "before_hash", "before_target_hash"
+KEPT_HASH, FOUND_HASH = "kept_hash", "found_hash"
 
 _HASH = pa.binary(columns.HASHES_BYTES)
 _OP_TYPE = pa.dictionary(pa.int8(), pa.string())
@@ -71,6 +73,7 @@ def delta_schema(vectors: Sequence[VectorField]) -> pa.Schema:
             *nullable,
             pa.field(BEFORE_HASH, _HASH),
             pa.field(BEFORE_TARGET_HASH, _HASH),
+            pa.field(KEPT_HASH, _HASH),
         ]
     )
 
@@ -101,12 +104,21 @@ class DeltaRows:
         self.batch = batch
 
     @classmethod
-    def upserts(cls, first: int, records: pa.RecordBatch, before: Before, found: pa.Array | None = None) -> Self:
+    def upserts(
+        cls,
+        first: int,
+        records: pa.RecordBatch,
+        before: Before,
+        found: pa.Array | None = None,
+        kept: pa.Array | None = None,
+    ) -> Self:
         """Whole records, sealed here; `seq` counts from `first`.
 
         `found`: for records that came from the target, hashes of what stood there (48 bytes each).
+        `kept`: hashes to record as known of the source, in place of those of what is read back there; a part of 16
+        zero bytes counts as read back.
         """
-        return cls._made(first, Op.UPSERT, sealing.seal(records), before, found)
+        return cls._made(first, Op.UPSERT, sealing.seal(records), before, found, kept)
 
     @classmethod
     def tombstones(cls, first: int, vectors: Sequence[VectorField], ids: pa.RecordBatch, before: Before) -> Self:
@@ -120,12 +132,13 @@ class DeltaRows:
             payloads=["{}"] * ids.num_rows,
         )
         none = np.zeros((ids.num_rows, columns.HASHES_BYTES), dtype=np.uint8)
-        return cls._made(first, Op.TOMBSTONE, columns.with_hashes(records, none), before, None)
+        return cls._made(first, Op.TOMBSTONE, columns.with_hashes(records, none), before)
 
     @classmethod
-    def _made(cls, first: int, op: Op, sealed: pa.RecordBatch, before: Before, found: pa.Array | None) -> Self:
+    def _made(cls, first: int, op: Op, sealed: pa.RecordBatch, before: Before, *more: pa.Array | None) -> Self:
         rows = sealed.num_rows
         schema = delta_schema(columns.fields_of(sealed.schema))
+        found, kept = (pa.nulls(rows, _HASH) if one is None else one for one in (*more, None, None)[:2])
         arrays = [
             pa.array(np.arange(first, first + rows, dtype=np.int64)),
             ops([op] * rows),
@@ -134,10 +147,11 @@ class DeltaRows:
                 for name in columns.arrow_schema(columns.fields_of(sealed.schema), sealed=True).names
             ),
             before.target_ids,
-            before.target_kinds.cast(_OP_TYPE),
-            pa.nulls(rows, _HASH) if found is None else found,
+            before.target_kinds,
+            found,
             before.hashes,
             before.target_hashes,
+            kept,
         ]
         return cls(pa.RecordBatch.from_arrays(arrays, schema=schema))
 

@@ -102,6 +102,11 @@ class HashRows:
         """Hashes of what was read back from the target, `(m, 48) uint8`, in the order of `target_ids()`."""
         return columns.fixed_binary(self._found().column(TARGET_HASH))
 
+    def in_target(self) -> Mask:
+        """`(n,) bool`: which records were found in the target."""
+        found: Mask = self.batch.column(TARGET_HASH).is_valid().to_numpy(zero_copy_only=False)
+        return found
+
     def _found(self) -> pa.RecordBatch:
         hashes = self.batch.column(TARGET_HASH)
         return self.batch if hashes.null_count == 0 else self.batch.filter(hashes.is_valid())

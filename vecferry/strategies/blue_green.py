@@ -10,6 +10,7 @@ from vecferry.strategies.counting import begin
 from vecferry.strategies.lease import working
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.show import show_inventory, show_plan, show_verdict
+from vecferry.strategies.sync import require_caught_up
 from vecferry.strategies.work import open_work
 
 __all__ = ["blue_green", "copy_and_validate"]
@@ -31,12 +32,20 @@ def cut_over(run: Runner, ref: Ref) -> None:
         return
     approval = ask(run, ref)
     with working(ref) as held:
-        numbers = open_work(held).slice_numbers()
-        begin(held, "recheck")
-        changes = run.map(steps.recheck_slice, held, numbers, workers(held))
-        run.run(steps.require_unchanged, held, changes)
+        look_again(run, held)
         run.run(steps.switch, held, approval)
         run.run(steps.check_route, held)
+
+
+def look_again(run: Runner, held: Ref) -> None:
+    """Raise DataDiffer when the source is not as it was copied, or as the last sync carried it over."""
+    if open_work(held).has_deltas():
+        require_caught_up(run, held)
+        return
+    numbers = open_work(held).slice_numbers()
+    begin(held, "recheck")
+    changes = run.map(steps.recheck_slice, held, numbers, workers(held))
+    run.run(steps.require_unchanged, held, changes)
 
 
 def copy_and_validate(run: Runner, ref: Ref) -> Verdict:

@@ -81,6 +81,10 @@ class Work:
         """The numbers of all slices."""
         return [row.slice.number for row in self.slices()]
 
+    def has_deltas(self) -> bool:
+        """Whether anything was carried over since the copy."""
+        return bool(self.ledger.deltas(self.ref.migration))
+
     def commit_manifest(self, *, verified: bool = False) -> None:
         """Write the archive's next manifest: all parts, and after the verdict the hashes of what was read back."""
         rows = self.slices()

@@ -18,7 +18,7 @@ import pyarrow as pa
 from vecferry import batch as columns
 from vecferry import plain, sealing
 from vecferry.align import align
-from vecferry.archive import Archive, HashRows
+from vecferry.archive import HASHES_SCHEMA, Archive, HashRows
 from vecferry.contract import Source
 from vecferry.errors import ArchiveDamaged, NotFound
 from vecferry.idtable import IdTable
@@ -60,14 +60,15 @@ def _archive_of(mark: JsonObject, mapping: Mapping) -> Archive | None:
 class OriginalSource(DecodedSource):
     """A marked collection with its archive.
 
-    Slices follow the archive's parts (the ids of a part, fetched from the store), then the store's own
-    slices for the records that were written since.
+    Slices follow the archive's parts (the ids of a part, fetched from the store), then its deltas, then the store's
+    own slices for the records that were written since.
     """
 
     def __init__(self, inner: Source, mapping: Mapping, archive: Archive) -> None:
         super().__init__(inner, mapping, f"untouched records come back bit for bit from {archive.place}")
         self._archive = archive
         self._numbers = [part.rows.number for part in archive.manifest().parts]
+        self._overlay = archive.overlay()
         self._lock = threading.Lock()
         self._ids: IdTable | None = None
 
@@ -76,8 +77,9 @@ class OriginalSource(DecodedSource):
         groups = [group.tolist() for group in np.array_split(self._numbers, max(1, min(n, len(self._numbers))))]
         rows = {part.rows.number: part.rows.rows for part in self._archive.manifest().parts}
         known = [({"parts": group}, sum(rows[number] for number in group)) for group in groups if group]
+        deltas = [({"deltas": list(self._overlay.numbers)}, len(self._overlay))] if len(self._overlay) else []
         rest = [({"rest": plain.to_plain(item)}, 0) for item in self.inner.slices(1)]
-        return [Slice(number, bounds, count) for number, (bounds, count) in enumerate([*known, *rest])]
+        return [Slice(number, bounds, count) for number, (bounds, count) in enumerate([*known, *deltas, *rest])]
 
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
@@ -86,8 +88,10 @@ class OriginalSource(DecodedSource):
         if "rest" in part.bounds:
             yield from self._read_rest(plain.from_plain(Slice, part.bounds["rest"]), columns, batch_rows)
             return
-        for number in part.bounds["parts"]:
+        for number in part.bounds.get("parts", ()):
             yield from self._read_part(number, columns, batch_rows)
+        for number in part.bounds.get("deltas", ()):
+            yield from self._read_delta(number, columns, batch_rows)
 
     def _read_part(self, number: int, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
         known, start = self._archive.read_hashes(number), 0
@@ -97,9 +101,28 @@ class OriginalSource(DecodedSource):
             originals = originals.filter(pa.array(~left_behind))
             rows = known.slice(start, originals.num_rows)
             start += originals.num_rows
-            found = self.inner.fetch(rows.target_ids(), needed_parts(wanted))
-            if found.num_rows:
-                yield self._restored(rows, originals, found, wanted)
+            if len(self._overlay):
+                still = self._overlay.absent(rows.id_hashes())
+                rows, originals = rows.filter(still), originals.filter(pa.array(still))
+            yield from self._fetched(rows, originals, wanted)
+
+    def _read_delta(self, number: int, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The records whose last word a delta has, where the store holds them."""
+        known = HashRows.of(batch.select(HASHES_SCHEMA.names) for batch in self._archive.read_delta_hashes(number))
+        start = 0
+        for delta in self._archive.read_delta(number, batch_rows):
+            rows = known.slice(start, len(delta))
+            last = self._overlay.last(number, start, rows.id_hashes()) & rows.in_target()
+            start += len(delta)
+            names = _names_of(delta.records(), needed_parts(wanted))
+            yield from self._fetched(rows.filter(last), delta.filter(last).records().select(names), wanted)
+
+    def _fetched(self, rows: HashRows, originals: pa.RecordBatch, wanted: frozenset[Part]) -> Iterator[pa.RecordBatch]:
+        if not len(rows):
+            return
+        found = self.inner.fetch(rows.target_ids(), needed_parts(wanted))
+        if found.num_rows:
+            yield self._restored(rows, originals, found, wanted)
 
     def _restored(
         self, rows: HashRows, originals: pa.RecordBatch, found: pa.RecordBatch, wanted: frozenset[Part]
@@ -139,6 +162,12 @@ class OriginalSource(DecodedSource):
             if self._ids is None:
                 self._ids = IdTable(self._archive.target_id_hashes())
             return self._ids
+
+
+def _names_of(records: pa.RecordBatch, parts: frozenset[Part]) -> list[str]:
+    """The columns of a sealed batch that hold these parts."""
+    names: list[str] = columns.arrow_schema(columns.fields_of(records.schema), parts, sealed=True).names
+    return names
 
 
 def _same(actual: pa.RecordBatch, recorded: npt.NDArray[np.uint8], part: Part) -> Mask:

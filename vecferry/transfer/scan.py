@@ -105,14 +105,14 @@ def changes_in(source: Source, part: Slice, archive: Archive, limits: Limits) ->
     return retry.call(limits.retry_budget_s, look)
 
 
-def target_changes(
-    reader: Source, slices: Sequence[Slice], archive: Archive, numbers: Sequence[int], batch_rows: int
-) -> Changes:
-    """What of a whole target differs from what was read back for its verdict. Memory: 72 bytes a record."""
-    parts = map(archive.read_hashes, numbers)
-    index = HashIndex((part.target_id_hashes(), part.target_hashes()) for part in parts)
+def target_changes(reader: Source, slices: Sequence[Slice], archive: Archive, batch_rows: int) -> Changes:
+    """What of a whole target differs from what was read back for its verdict, and of deltas since.
+
+    Memory: 72 bytes a record.
+    """
+    index = HashIndex((rows.target_id_hashes(), rows.target_hashes()) for rows in archive.target_rows())
     found = _compare(index, (batch for part in slices for batch in reader.read(part, batch_rows=batch_rows)))
-    return found + _deleted(index, (archive.read_hashes(number).target_ids() for number in numbers))
+    return found + _deleted(index, (rows.target_ids() for rows in archive.target_rows()))
 
 
 def _compare(index: HashIndex, batches: Iterator[pa.RecordBatch]) -> Changes:

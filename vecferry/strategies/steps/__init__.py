@@ -25,6 +25,15 @@ from vecferry.strategies.steps.hooks import (
     wait_for_writes,
 )
 from vecferry.strategies.steps.inventory import decide, inventory
+from vecferry.strategies.steps.passes import (
+    begin_pass,
+    find_changes,
+    load_delta,
+    prove_delta,
+    settle_deltas,
+    spool_slice,
+    write_delta,
+)
 from vecferry.strategies.steps.rollback import check_target, preflight_rollback, require_no_new_writes, switch_back
 from vecferry.strategies.steps.validate import conclude, require_same, validate_slice
 
@@ -32,6 +41,7 @@ __all__ = [
     "approval_form",
     "approved",
     "back_up",
+    "begin_pass",
     "check_hooks",
     "check_route",
     "check_target",
@@ -39,13 +49,16 @@ __all__ = [
     "copy_slice",
     "decide",
     "export_slice",
+    "find_changes",
     "finish_export",
     "finish_load",
     "inventory",
+    "load_delta",
     "observe_route",
     "pause_writes",
     "preflight_rollback",
     "prepare",
+    "prove_delta",
     "read_back",
     "recheck_slice",
     "record_answer",
@@ -54,9 +67,12 @@ __all__ = [
     "require_same",
     "require_unchanged",
     "seal_backup",
+    "settle_deltas",
+    "spool_slice",
     "switch",
     "switch_back",
     "tell_switch",
     "validate_slice",
     "wait_for_writes",
+    "write_delta",
 ]

@@ -43,7 +43,7 @@ def check_target(ref: Ref) -> Changes:
     slices: list[Slice] = reader.slices(1)
     return retry.call(
         work.config.retry_budget_s,
-        lambda: target_changes(reader, slices, work.archive, work.slice_numbers(), work.config.batch_rows),
+        lambda: target_changes(reader, slices, work.archive, work.config.batch_rows),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,12 +13,13 @@ import pyarrow as pa
 from vecferry import batch as columns
 from vecferry import failpoints, plain, sealing
 from vecferry.align import Aligned, align
-from vecferry.archive import HashRows
+from vecferry.archive import HashRows, Overlay
 from vecferry.contract import Target
 from vecferry.errors import DataDiffer
 from vecferry.idtable import IdTable
 from vecferry.ledger import State
 from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
+from vecferry.strategies.catching_up import known_state
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import halt, progress, retry
@@ -50,14 +52,18 @@ class _Comparer:
 
     def __init__(self, work: Work) -> None:
         self._work, self._reader, self._mapping = work, work.reader(), work.plan.mapping
+        self._overlay = work.archive.overlay()
         self.total = Comparison()
 
     def compare_part(self, number: int) -> Iterator[HashRows]:
-        """Compare a part's records; yields ids and hashes for the archive."""
+        """Compare a part's records; yields ids and hashes for the archive.
+
+        Records that a delta changed since were compared when that was read back.
+        """
         advance = partial(progress.advance, self._work.ref.migration, "validate")
         with progress.provisional(advance) as compared:
             for sealed in self._work.archive.read_part(number, self._work.config.batch_rows):
-                yield self._compare(sealed)
+                yield self._compare(_not_superseded(self._overlay, sealed))
                 compared(sealed.num_rows)
 
     def _compare(self, sealed: pa.RecordBatch) -> HashRows:
@@ -70,6 +76,10 @@ class _Comparer:
         rows = align(expected, actual)
         self.total += compare_aligned(rows, fields, tolerances)
         return HashRows(sealed, ids, columns.stored_hashes(sealed), _hashes_of(rows), rows.found)
+
+
+def _not_superseded(overlay: Overlay, sealed: pa.RecordBatch) -> pa.RecordBatch:
+    return sealed.filter(pa.array(overlay.absent(sealing.hash_ids(sealed)))) if len(overlay) else sealed
 
 
 def _hashes_of(rows: Aligned) -> npt.NDArray[np.uint8]:
@@ -89,7 +99,8 @@ def conclude(ref: Ref) -> Verdict:
         verdict = _judge(work)
         if verdict.state is VerdictState.SAME:
             work.commit_manifest(verified=True)
-        work.ledger.set_fact(ref.migration, "verdict", plain.to_plain(verdict), ref.token)
+        fact = {**plain.to_plain(verdict), "known_state": str(work.archive.manifest().current)}
+        work.ledger.set_fact(ref.migration, "verdict", fact, ref.token)
     failpoints.reached("validate.concluded")
     if verdict.state is VerdictState.SAME:
         work.move(
@@ -111,12 +122,18 @@ def require_same(target_url: str, verdict: Verdict) -> None:
 
 
 def _judge(work: Work) -> Verdict:
+    """The verdict on what is known now: parts, and the deltas that were loaded and read back since."""
     reader = work.reader()
     rows = total(plain.from_plain(Comparison, row.verified["compared"]) for row in work.slices() if row.verified)
+    left_behind = work.plan.rows - rows.rows
+    if work.archive.manifest().deltas:
+        held = known_state(work).held()
+        rows = replace(rows, rows=held.target_rows + rows.missing)
+        left_behind = held.source_rows - rows.rows
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
     counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
     extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
-    return judge(schema, counts, examples, extra, rows, work.plan.rows - rows.rows)
+    return judge(schema, counts, examples, extra, rows, left_behind)
 
 
 def _all_ids(reader: Target) -> Iterator[pa.RecordBatch]:

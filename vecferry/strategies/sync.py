@@ -1,0 +1,97 @@
+"""Sync: one catch-up pass. What changed in the source since it was read last is carried into the target, and proven."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vecferry.errors import DataDiffer
+from vecferry.ledger import Direction, State
+from vecferry.strategies import steps
+from vecferry.strategies.catching_up import SYNCED
+from vecferry.strategies.lease import working
+from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.sync_sheets import sync_sheet
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer.brakes import Release
+from vecferry.transfer.delta_making import Made
+from vecferry.transfer.differences import Differences
+
+__all__ = ["NO_RELEASE", "Synced", "catch_up", "idle_reason", "require_caught_up", "sync"]
+
+NO_RELEASE = Release()
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What one sync did. `skipped` says why there was nothing to do (`""`: there was).
+
+    `finished` deltas had been left open by an earlier run. `made` is None where the pass found nothing.
+    """
+
+    skipped: str = ""
+    finished: int = 0
+    found: Differences | None = None
+    made: Made | None = None
+
+    @property
+    def carried(self) -> int:
+        """Records that were carried over."""
+        return self.made.rows if self.made else 0
+
+
+def sync(run: Runner, ref: Ref, release: Release = NO_RELEASE) -> Synced:
+    """Carry over what changed, unless the migration is in a state that has nothing to carry.
+
+    Raises UnsafeRoute where a brake holds, LockHeld while another run works on the migration.
+    """
+    reason = idle_reason(open_work(ref))
+    if reason:
+        done = Synced(reason)
+    else:
+        with working(ref) as held:
+            done = catch_up(run, held, release)
+    run.show(sync_sheet(ref.migration, done.skipped, done.finished, done.found, done.made))
+    return done
+
+
+def catch_up(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Synced:
+    """Finish what is open, then one pass and its delta, under the lease of `held`."""
+    finished = run.run(steps.settle_deltas, held)
+    found = look(run, held, release)
+    if not found:
+        return Synced("", finished, found)
+    made = run.run(steps.write_delta, held)
+    run.run(steps.load_delta, held)
+    run.run(steps.prove_delta, held)
+    return Synced("", finished, found, made)
+
+
+def look(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Differences:
+    """One pass over the source; what differs from what is known."""
+    numbers = run.run(steps.begin_pass, held)
+    run.map(steps.spool_slice, held, numbers, open_work(held).config.workers)
+    return run.run(steps.find_changes, held, release)
+
+
+def require_caught_up(run: Runner, held: Ref) -> None:
+    """Raise DataDiffer, naming records, when a pass finds that the source changed since the last one."""
+    run.run(steps.settle_deltas, held)
+    found = look(run, held)
+    if found or not found.complete:
+        raise DataDiffer(
+            f"the source changed since it was read last: {found}",
+            advice=f"nothing was switched. Pause the application's writes, then vecferry sync {held.migration}, "
+            f"then vecferry resume {held.migration}",
+        )
+
+
+def idle_reason(work: Work) -> str:
+    """Why a sync has nothing to do now; `""` where it has."""
+    state = work.migration.state
+    if not work.switches:
+        return "this migration ends without a switch"
+    if state in (State.PLANNED, State.COPYING) or (state is State.CATCHING_UP and not work.fact("loaded")):
+        return f"it is {state}: the target is not filled yet"
+    if state not in SYNCED:
+        return f"it is {state}: nothing is carried {Direction.FORWARD} any more"
+    return ""
