@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pytest
 
 from tests.mapping.cases import FILES, QDRANT, make_schema, mapping_for
 from vecferry import batch as columns
@@ -15,6 +17,7 @@ from vecferry import canonical, sealing
 from vecferry.mapping import Mapping as Moving
 from vecferry.model import IdKind
 from vecferry.testing.rows import rows_of
+from vecferry.transfer.conflicts import Choice, prefer, undecided
 from vecferry.transfer.merge import Intent, Known, MergePlan, Rules, merge
 
 Version = tuple[int, int, int]
@@ -30,6 +33,8 @@ PARTS = ("vectors", "payload", "document")
 SCHEMA = make_schema(IdKind.STRING, document=True)
 # Floats that engines round: a part that shares a field with another must not look changed for that.
 _FLOATS = (632 / 7, 100 / 7, 1e16 / 3)
+KNOWN = (0, 0, 0)
+DECIDE = {"": undecided, "old": prefer(Choice.OLD), "new": prefer(Choice.NEW)}
 EVERY = tuple(product(range(3), repeat=3))
 FEW = tuple((vector, payload, 0) for vector, payload in product(range(3), repeat=2))
 
@@ -51,6 +56,9 @@ SAME = mapping_for(SCHEMA, None, FILES)
 """A new store that holds everything as it is."""
 OTHER = mapping_for(SCHEMA, records({"a": (0, 0, 1)}), QDRANT)
 """One that has neither such ids nor documents, and rounds floats."""
+
+
+MAPPINGS = pytest.mark.parametrize("mapping", [SAME, OTHER], ids=["the same", "another engine"])
 
 
 @dataclass
@@ -106,7 +114,9 @@ class World:
             self.known[name] = (None, None)
 
 
-def _hashes(store: Mapping[str, Version | None], mapping: Moving) -> tuple[np.ndarray, np.ndarray]:
+def _hashes(
+    store: Mapping[str, Version | None], mapping: Moving
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     there = np.array([version is not None for version in store.values()], dtype=bool)
     found = np.zeros((len(store), columns.HASHES_BYTES), dtype=np.uint8)
     found[there] = sealing.hash_parts(mapping.expected(records(store)))
@@ -128,6 +138,13 @@ def versions(batch: pa.RecordBatch) -> Store:
         payload = next(number for number, value in enumerate(_FLOATS) if abs(price - value) < 1e-9 * value)
         found[name.text] = (vector, payload, int(row.document.split()[1]) if row.document else 0)
     return found
+
+
+def near(expected: pa.RecordBatch, found: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Parts of the same version: an old store that rounds what it is given is compared so."""
+    sides = [np.array(list(versions(batch).values())).reshape(-1, len(PARTS)) for batch in (expected, found)]
+    same: npt.NDArray[np.bool_] = sides[0] == sides[1]
+    return same
 
 
 @dataclass
@@ -184,3 +201,20 @@ def _judge_parts(
     vector, payload, document = result
     written = (vector, payload, document) != old
     return Outcome((vector, payload, document), frozenset(conflicts), kept, same and not written)
+
+
+def outcomes(world: World, wins: str = "") -> dict[str, Outcome]:
+    """What plain Python says of each id."""
+    names = world.known.keys() | world.old.keys() | world.new.keys()
+    return {
+        name: judge(world.old.get(name), world.new.get(name), world.known.get(name), wins) for name in sorted(names)
+    }
+
+
+def conflicts_of(plan: MergePlan) -> dict[str, frozenset[str]]:
+    """Parts in conflict, by id."""
+    found: dict[str, set[str]] = {}
+    batch = plan.conflicts.batch
+    for name, part in zip(texts(batch), batch.column("part").to_pylist(), strict=True):
+        found.setdefault(name, set()).add(part)
+    return {name: frozenset(parts) for name, parts in found.items()}

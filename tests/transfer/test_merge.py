@@ -6,16 +6,21 @@ from itertools import product
 
 import pytest
 
-from tests.transfer.merge_model import EVERY, FEW, OTHER, SAME, Outcome, World, judge, texts, versions
-from vecferry.ledger import Direction
+from tests.transfer.merge_model import (
+    DECIDE,
+    EVERY,
+    KNOWN,
+    MAPPINGS,
+    OTHER,
+    World,
+    conflicts_of,
+    outcomes,
+    texts,
+)
 from vecferry.mapping import Mapping
 from vecferry.testing.rows import rows_of
-from vecferry.transfer.conflicts import Choice, prefer, undecided
-from vecferry.transfer.merge import Intent, MergePlan, Rules
-
-KNOWN = (0, 0, 0)
-MAPPINGS = pytest.mark.parametrize("mapping", [SAME, OTHER], ids=["the same", "another engine"])
-DECIDE = {"": undecided, "old": prefer(Choice.OLD), "new": prefer(Choice.NEW)}
+from vecferry.transfer.conflicts import Choice, prefer
+from vecferry.transfer.merge import Rules
 
 
 def every_case(mapping: Mapping) -> World:
@@ -27,23 +32,6 @@ def every_case(mapping: Mapping) -> World:
             if pair is not None or old or new:
                 world.add(f"{pair} {old} {new}", old, new, pair)
     return world
-
-
-def outcomes(world: World, wins: str = "") -> dict[str, Outcome]:
-    """What plain Python says of each id."""
-    names = world.known.keys() | world.old.keys() | world.new.keys()
-    return {
-        name: judge(world.old.get(name), world.new.get(name), world.known.get(name), wins) for name in sorted(names)
-    }
-
-
-def conflicts_of(plan: MergePlan) -> dict[str, frozenset[str]]:
-    """Parts in conflict, by id."""
-    found: dict[str, set[str]] = {}
-    batch = plan.conflicts.batch
-    for name, part in zip(texts(batch), batch.column("part").to_pylist(), strict=True):
-        found.setdefault(name, set()).add(part)
-    return {name: frozenset(parts) for name, parts in found.items()}
 
 
 @MAPPINGS

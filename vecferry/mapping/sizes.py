@@ -79,7 +79,7 @@ class SizeLimits:
         found = np.zeros(mapped.num_rows, dtype=np.bool_)
         if columns.PAYLOAD not in mapped.schema.names or not mapped.num_rows:
             return found
-        for row, reason in self._problems(mapped):
+        for row, reason in self.problems(mapped):
             if not self.drop:
                 record_id = columns.record_ids(mapped.slice(row, 1))[0]
                 raise BadRecord(
@@ -89,7 +89,7 @@ class SizeLimits:
             found[row] = True
         return found
 
-    def _problems(self, mapped: pa.RecordBatch) -> Iterator[tuple[int, str]]:
+    def problems(self, mapped: pa.RecordBatch) -> Iterator[tuple[int, str]]:
         """Rows that are too large, and why."""
         whole = _lengths(mapped, columns.PAYLOAD)
         parts = [("payload", self.payload, whole)]
