@@ -183,7 +183,7 @@ ledger.close_delta(sys.argv[2], number, part)
     ("point", "loaded", "closing"),
     [
         ("ledger.delta_recorded", False, None),
-        ("ledger.delta_loaded", True, None),
+        pytest.param("ledger.delta_loaded", True, None, marks=pytest.mark.slow),
         pytest.param("ledger.delta_closed", True, 1, marks=pytest.mark.slow),
     ],
 )
