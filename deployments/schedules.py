@@ -21,7 +21,7 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from deployments.console import say, table
 from vecferry.strategies.sheets import Sheet
 
-__all__ = ["Verb", "main", "pause", "resume", "scheduled", "sheet"]
+__all__ = ["Verb", "deployed", "main", "pause", "resume", "scheduled", "sheet"]
 
 TAG = "vecferry"
 PAGE = 200
@@ -35,13 +35,18 @@ class Verb(StrEnum):
     RESUME = "resume"
 
 
-def scheduled(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    """The deployments of vecferry that have a schedule, whether it is on or off."""
+def deployed(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """All deployments of vecferry, by name."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     found: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=ours, limit=PAGE, offset=len(found)):
         found += page
-    return sorted((one for one in found if one.schedules), key=lambda one: one.name)
+    return sorted(found, key=lambda one: one.name)
+
+
+def scheduled(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Those that have a schedule, whether it is on or off."""
+    return [one for one in deployed(client) if one.schedules]
 
 
 def pause(client: SyncPrefectClient) -> list[str]:

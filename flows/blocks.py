@@ -6,6 +6,7 @@ a key that was changed while a run waited for its approval is the changed one.
 
 from __future__ import annotations
 
+from posixpath import normpath
 from typing import Any, ClassVar
 
 from httpx import HTTPError
@@ -64,7 +65,7 @@ def secret_of(name: str, field: str) -> str:
 
 def _require_same_store(name: str, block: Address, wanted: Address) -> None:
     places = [(one.scheme, one.host, one.port) for one in (block, wanted)]
-    inside = block.host or f"{wanted.path}/".startswith(f"{block.path.rstrip('/')}/")
+    inside = block.host or f"{normpath(wanted.path)}/".startswith(f"{normpath(block.path).rstrip('/')}/")
     if places[0] != places[1] or not inside:
         raise BadOption(
             f"{wanted} is not in the store of the block {name!r}, and its secrets go nowhere else",
