@@ -30,7 +30,8 @@ PINNED = {
     "vecferry.operations.report": {"report", "sheet_markdown", "write_report"},
     "vecferry.operations.restores": {"Restored", "find_backup", "restore", "restore_whole", "start_restore", "tidy"},
     "vecferry.operations.routes": {"discard", "rollback", "route"},
-    "vecferry.operations.serving": {"route"},
+    "vecferry.operations.pausing": {"Unpaused", "observe", "unpause"},
+    "vecferry.operations.serving": {"ask", "route"},
     "vecferry.operations.surveys": {"Fit", "Inspection", "Sizes", "inspect"},
 }  # fmt: skip
 

@@ -74,19 +74,22 @@ def call(place: Place, made: Call, timeout_s: float) -> Reply:
     except OSError as error:
         return _unsent(f"{place.ca} holds no certificates: {error}")
     end_s = time.monotonic() + timeout_s
-    with _cut_at(end_s, connection):
-        try:
-            connection.connect()
-        except (OSError, HTTPException) as error:
-            return _unsent(f"{_shown(place)} cannot be reached: {_words(error)}")
+    try:
+        connection.connect()
+    except (OSError, HTTPException) as error:
+        return _unsent(f"{_shown(place)} cannot be reached: {_words(error)}")
+    with contextlib.closing(connection), _cut_at(end_s, connection.sock) as over:
         if time.monotonic() >= end_s:
             return _unsent(f"{_shown(place)} was not reached in {timeout_s:g} s")
+        late = Reply(Outcome.UNKNOWN, f"{_shown(place)} did not answer within {timeout_s:g} s", {})
         try:
             answer = _exchange(connection, _signed(place, made))
+        except TimeoutError:
+            return late
         except (OSError, HTTPException, ValueError) as error:
-            why = f"within {timeout_s:g} s" if time.monotonic() >= end_s else f"to its end: {_words(error)}"
-            return Reply(Outcome.UNKNOWN, f"{_shown(place)} did not answer {why}", {})
-    return _judged(_shown(place), answer)
+            broken = f"{_shown(place)} did not answer to its end: {_words(error)}"
+            return late if over.is_set() else Reply(Outcome.UNKNOWN, broken, {})
+    return late if over.is_set() else _judged(_shown(place), answer)
 
 
 def _unsent(says: str) -> Reply:
@@ -124,23 +127,25 @@ def _connection(place: Place, timeout_s: float) -> HTTPConnection:
 
 
 @contextlib.contextmanager
-def _cut_at(end_s: float, connection: HTTPConnection) -> Iterator[None]:
-    """Cut the connection at the end: a socket's own time-out begins anew with each byte that trickles in."""
+def _cut_at(end_s: float, sock: socket.socket) -> Iterator[threading.Event]:
+    """Cut a connection at the end: a socket's own time-out begins anew with each byte that trickles in.
+
+    The event says that it was cut, because an answer without a length then looks whole.
+    """
+    over = threading.Event()
 
     def cut() -> None:
-        sock = connection.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of TLS too, beneath what reads at this moment
+        over.set()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of TLS too, beneath what reads at this moment
 
     timer = threading.Timer(max(0.0, end_s - time.monotonic()), cut)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield over
     finally:
         timer.cancel()
-        connection.close()
 
 
 def _exchange(connection: HTTPConnection, made: _Request) -> _Answer:

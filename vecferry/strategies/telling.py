@@ -73,7 +73,7 @@ def request(work: Work, action: Action, workspace: str | None, pause: Pause | No
         workspace=workspace,
         previous_url=None if route is None else route.previous_url,
         ttl_s=lasts_s if action is Action.PAUSE else None,
-        reason="rollback" if work.migration.state in _BACKWARDS else "cutover",
+        reason="rollback" if work.ledger.migration(work.migration.id).state in _BACKWARDS else "cutover",
     )
 
 

@@ -1,4 +1,4 @@
-"""Resume, approve, abort, rollback, discard."""
+"""Resume, approve, unpause, abort, rollback, discard."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vecferry.cli.actions.runs import conduct
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.ledger import Holder, Ledger
-from vecferry.operations import look, migrations, routes
+from vecferry.operations import look, migrations, pausing, routes
 from vecferry.strategies.runner import Ref
 
-__all__ = ["abort", "approve", "discard", "resume", "rollback"]
+__all__ = ["abort", "approve", "discard", "resume", "rollback", "unpause"]
 
 
 def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
@@ -53,6 +53,26 @@ def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -
     if flow:
         said.append(f"flow run {flow['flow_run']}: {flow['detail']}")
     return Result(document, ("\n".join([*said, *(f"next: {command}" for command in commands)]),))
+
+
+def unpause(screen: Screen, ledger_place: str | None, text: str) -> Result:
+    """Release its pauses by hand."""
+    ledger, ref = _named(screen, ledger_place, text)
+    done = pausing.unpause(ledger, ref.migration, Holder.here().user)
+    commands = look.status(ledger, ref.migration).next_commands
+    released = [
+        {"route": one.route, "workspace": one.workspace, "pause": one.token, "paused_at": one.paused_at.isoformat()}
+        for one in done.released
+    ]
+    document = {"migration": ref.migration, "released": released, "next_commands": list(commands)}
+    said = [f"Migration {ref.migration}: {_pauses(len(released))}"]
+    return Result(document, ("\n".join([*said, *(f"next: {command}" for command in commands)]),), done.error)
+
+
+def _pauses(number: int) -> str:
+    if number == 0:
+        return "no writes were paused"
+    return "writes are released" if number == 1 else f"the writes of {number} workspaces are released"
 
 
 def abort(screen: Screen, ledger_place: str | None, text: str) -> Result:

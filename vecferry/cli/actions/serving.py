@@ -1,26 +1,64 @@
-"""What applications ask: which collection serves a name."""
+"""What applications ask: which collection serves a name, and whether writes wait."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from vecferry import plain
 from vecferry.cli.result import Result
-from vecferry.ledger import Ledger
+from vecferry.errors import UnsafeRoute
+from vecferry.ledger import Ledger, Serving, workspace_key
 from vecferry.operations import serving
 
 __all__ = ["route"]
 
 
-def route(ledger_place: str | None, name: str) -> Result:
+def route(ledger_place: str | None, name: str, workspace: str | None, *, observe: bool) -> Result:
     """Which collection serves a name."""
-    found = serving.route(Ledger.open(ledger_place), name)
+    ledger, key = Ledger.open(ledger_place), None if workspace is None else _key(workspace)
+    found, now = serving.route(ledger, name, key), serving.ask(ledger, name, key)
     document = {
         "name": found.name,
-        "url": found.url,
-        "epoch": found.epoch,
+        "workspace": key,
+        "url": now.url,
+        "reads": now.reads_url,
+        "writes": now.writes,
+        "epoch": now.epoch,
+        "ttl_s": now.ttl_s,
+        "at": now.at.isoformat(),
         "previous_url": found.previous_url,
         "migration": found.migration,
         "changed_at": found.changed_at.isoformat(),
         "alias": plain.to_plain(found.alias),
         "alias_confirmed": found.alias_confirmed_at is not None,
     }
-    return Result(document, (found.url,))
+    return _observed(ledger, now, found.migration, key, document) if observe else Result(document, (now.url,))
+
+
+def _key(text: str) -> str:
+    """The key of a workspace: JSON as it stands, anything else is a text."""
+    try:
+        return workspace_key(json.loads(text))
+    except ValueError:
+        return workspace_key(text)
+
+
+def _observed(ledger: Ledger, now: Serving, migration: str, key: str | None, document: dict[str, Any]) -> Result:
+    from vecferry.operations import pausing
+    from vecferry.strategies.sheets import Sheet
+
+    found = pausing.observe(ledger, migration, key)
+    header = ("where", "serves", "epoch", "writes", "at")
+    recorded = ("ledger", now.url, str(now.epoch), now.writes, f"{now.at:%H:%M:%S} UTC")
+    rows = [recorded]
+    for one in found.seen:
+        epoch = "" if one.epoch is None else str(one.epoch)
+        rows.append((one.where, one.error or one.url or "", epoch, one.writes or "", f"{one.at:%H:%M:%S} UTC"))
+    note = "" if found.seen else "nothing else follows this route: no alias, no route file, no read-back hook"
+    sheet = Sheet("observed", f"Route {now.name}", header, tuple(rows), note)
+    error = None
+    if found.differences:
+        advice = f"look at vecferry status {migration} --detailed before anything else"
+        error = UnsafeRoute(f"the route and what follows it differ: {'; '.join(found.differences)}", advice=advice)
+    return Result(document | {key: value for key, value in found.to_json().items() if key != "at"}, (sheet,), error)

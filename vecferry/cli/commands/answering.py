@@ -1,4 +1,4 @@
-"""Commands for a migration that is under way, or over: resume, approve, abort, rollback, discard."""
+"""Commands for a migration that is under way, or over: resume, approve, unpause, abort, rollback, discard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vecferry.cli.options import MIGRATION, LedgerPlace
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["abort", "approve", "discard", "resume", "rollback"]
+__all__ = ["abort", "approve", "discard", "resume", "rollback", "unpause"]
 
 PANEL = "Decide"
 
@@ -35,6 +35,14 @@ def approve(
     from vecferry.cli.actions import answering
 
     return answering.approve(screen, place.ledger, migration, yes=not reject)
+
+
+@command(PANEL, "vecferry unpause docs-20261121-7f3a")
+def unpause(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
+    """Release the writes that a migration paused: in ledger, route file and application. Then it cannot switch."""
+    from vecferry.cli.actions import answering
+
+    return answering.unpause(screen, place.ledger, migration)
 
 
 @command(PANEL, "vecferry abort docs-20261121-7f3a")

@@ -143,13 +143,20 @@ def status(
     return ledgered.status(screen, place.ledger, migration, detailed=detailed)
 
 
-@command(PANEL, "vecferry route docs", "vecferry route docs --json")
+@command(PANEL, "vecferry route docs", "vecferry route docs --json", "vecferry route docs --observe")
 def route(
     screen: Screen,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The logical name.", autocompletion=completion.routes)],
     place: LedgerPlace,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="One workspace of it: a JSON value, or plain text.")
+    ] = None,
+    observe: Annotated[
+        bool,
+        typer.Option("--observe", help="Look at alias, route file and read-back hook too (exit 5: they differ)."),
+    ] = False,
 ) -> Result:
-    """Say which collection serves a logical name now: applications ask this."""
+    """Say which collection serves a logical name now, and whether writes wait: applications ask this."""
     from vecferry.cli.actions import serving
 
-    return serving.route(place.ledger, name)
+    return serving.route(place.ledger, name, workspace, observe=observe)

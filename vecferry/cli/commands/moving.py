@@ -9,6 +9,7 @@ import typer
 
 from vecferry.cli.grouping import command
 from vecferry.cli.options import (
+    MIGRATION,
     SOURCE,
     TARGET,
     Choices,
@@ -26,7 +27,7 @@ from vecferry.cli.options import (
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["demo", "export", "load", "migrate"]
+__all__ = ["demo", "export", "load", "migrate", "sync"]
 
 PANEL = "Move"
 FOLDER = typer.Argument(metavar="FOLDER", help="Where it is written.", file_okay=False)
@@ -123,3 +124,25 @@ def load(
     return moving.load(
         screen, place.ledger, archive, given(many, naming, trial, choices, reading, target_secrets) | {"target": target}
     )
+
+
+@command(PANEL, "vecferry sync docs-20261121-7f3a", "vecferry sync docs-20261121-7f3a --allow-deletes 1200 --json")
+def sync(
+    screen: Screen,
+    migration: Annotated[str, MIGRATION],
+    place: LedgerPlace,
+    allow_deletes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Let so many deletes through: those that a brake held and showed."),
+    ] = None,
+    allow_changes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Let so many changed records through: those that a brake held and showed."
+        ),
+    ] = None,
+) -> Result:
+    """Carry what changed in the old store since it was read last into the new one, and read it back. Once."""
+    from vecferry.cli.actions import syncing
+
+    return syncing.sync(screen, place.ledger, migration, allow_deletes, allow_changes)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from vecferry.config import Hook
 from vecferry.errors import Stopped, UnsafeRoute, VecferryError
 from vecferry.ledger import Hook as Told
 from vecferry.ledger import Pause, State
 from vecferry.routing import observing
 from vecferry.routing.calls import Action, Outcome, Reply
-from vecferry.routing.observing import Observation
 from vecferry.strategies import telling
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.telling import Observed
@@ -71,10 +69,11 @@ def pause_writes(ref: Ref, approval: int | None = None, workspace: str | None = 
     confirm it: the caller releases the writes.
     """
     work = open_work(ref)
+    work.check()
     pause = _held(work, workspace) or _new_pause(work, approval, workspace)
     telling.publish(work)
     hook = work.config.hooks.pause
-    if hook is None or telling.acknowledged(telling.calls(work, Action.PAUSE, workspace), pause.token):
+    if hook is None or _is_confirmed(work, workspace, Action.PAUSE, pause.token, "paused"):
         return pause.token
     reply = telling.tell(work, hook, telling.request(work, Action.PAUSE, workspace, pause), pause_token=pause.token)
     _require_writes(work, workspace, "paused", reply, "nothing was switched")
@@ -130,6 +129,7 @@ def tell_switch(ref: Ref, workspace: str | None = None) -> None:
     only when the pause ends or a person ends it.
     """
     work = open_work(ref)
+    work.check()
     telling.publish(work)
     hook = work.config.hooks.switch
     if hook is None:
@@ -235,8 +235,8 @@ def _published(work: Work) -> VecferryError | None:
 
 
 def _tell_release(work: Work, workspace: str | None, pause: Pause) -> None:
-    hook: Hook | None = work.config.hooks.release
-    if hook is None or telling.acknowledged(telling.calls(work, Action.RELEASE, workspace), pause.token):
+    hook = work.config.hooks.release
+    if hook is None or _is_confirmed(work, workspace, Action.RELEASE, pause.token, "open"):
         return
     made = telling.request(work, Action.RELEASE, workspace, pause)
     reply = telling.tell(work, hook, made, budget_s=work.config.retry_budget_s)
@@ -245,9 +245,17 @@ def _tell_release(work: Work, workspace: str | None, pause: Pause) -> None:
         _require_writes(work, workspace, "open", reply, f"{until}; vecferry unpause {work.migration.id} tells it again")
 
 
+def _is_confirmed(work: Work, workspace: str | None, action: Action, token: int, wanted: str) -> bool:
+    """Whether an earlier call under this pause was acknowledged, and the application, asked now, agrees."""
+    if telling.acknowledged(telling.calls(work, action, workspace), token) is None:
+        return False
+    seen = telling.ask_hook(work, workspace)
+    return seen is None or seen.writes == wanted
+
+
 def _require_writes(work: Work, workspace: str | None, wanted: str, reply: Reply, otherwise: str) -> None:
     """Raise unless the application acknowledged, and where it can be asked says so, or at least says so."""
-    seen: Observation | None = telling.ask_hook(work, workspace)
+    seen = telling.ask_hook(work, workspace)
     if reply.outcome is Outcome.EXPIRED:
         raise UnsafeRoute(f"the application knows a later pause than this one: {reply.says}", advice=otherwise)
     if seen is None and reply.outcome is Outcome.ACKNOWLEDGED:
