@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from vecferry.archive import Changes, DeltaEntry
 from vecferry.errors import UnsafeRoute
@@ -19,7 +14,7 @@ from vecferry.transfer.delta_making import Same
 from vecferry.transfer.known import KnownState
 from vecferry.transfer.passes import Spool, open_spool
 from vecferry.transfer.ways import Forward, Reverse, Way
-from vecferry.validation.compare import same_parts
+from vecferry.validation.same_parts import same_parts
 
 __all__ = [
     "FORWARD",
@@ -83,11 +78,7 @@ def way_of(work: Work, direction: Direction) -> Way:
 
 def same_of(way: Way) -> Same:
     """The comparison that allows what a way allows."""
-    return partial(_same_parts, way)
-
-
-def _same_parts(way: Way, expected: pa.RecordBatch, actual: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-    return same_parts(expected, actual, way.vectors, way.tolerances)
+    return same_parts(way.tolerances)
 
 
 def commit_deltas(work: Work) -> None:

@@ -18,7 +18,7 @@ from vecferry.model import Finding, Level, VectorField
 from vecferry.validation.payload import different_documents, different_payloads
 from vecferry.validation.vectors import compare_vectors, explain
 
-__all__ = ["MAX_FINDINGS", "Comparison", "compare_aligned", "compare_rows", "same_parts", "total"]
+__all__ = ["MAX_FINDINGS", "Comparison", "compare_aligned", "compare_rows", "total"]
 
 MAX_FINDINGS = 20
 """Findings kept per slice and level: enough to see what is wrong, small enough for a receipt. All are counted."""
@@ -156,16 +156,3 @@ def _vector_findings(
     for row, name in _named_rows(wanted, mask):
         detail = explain(wanted.slice(row, 1), got.slice(row, 1), field, tolerance)
         yield Finding(Level.VECTORS, "vector differs", f"{vector}: {detail}", name)
-
-
-def same_parts(
-    expected: pa.RecordBatch,
-    actual: pa.RecordBatch,
-    vectors: Iterable[VectorField],
-    tolerances: Mapping[str, Tolerance],
-) -> npt.NDArray[np.bool_]:
-    """Which parts of aligned rows are the same, vectors within tolerance: `(n, 3) bool` in the order of the hashes."""
-    beyond = np.zeros(expected.num_rows, dtype=bool)
-    for field in vectors:
-        beyond |= compare_vectors(expected, actual, field, tolerances.get(field.name, Tolerance())).different
-    return ~np.stack([beyond, different_payloads(expected, actual), different_documents(expected, actual)], axis=1)

@@ -14,6 +14,7 @@ from vecferry.ledger import LIVE, Ledger, Migration, SliceRow
 from vecferry.model import Verdict
 from vecferry.operations import look
 from vecferry.operations.report import report
+from vecferry.operations.sync import Lag, lag
 from vecferry.strategies.sheets import Sheet
 
 __all__ = ["list_migrations", "status"]
@@ -52,8 +53,10 @@ def status(screen: Screen, ledger_place: str | None, text: str | None, *, detail
     ledger = Ledger.open(ledger_place)
     found = look.status(ledger, text or _newest(ledger))
     screen.migration = found.migration.id
-    document = report(ledger, found.migration.id) | {"progress": _progress(found)}
-    pages = [_status_sheet(found, document)]
+    behind = lag(ledger, found.migration.id)
+    more = {"progress": _progress(found), "sync": None if behind is None else plain.to_plain(behind)}
+    document = report(ledger, found.migration.id) | more
+    pages = [_status_sheet(found, document, behind)]
     if detailed:
         document["slice_list"] = [_slice(row) for row in found.slices]
         pages += [_slices_sheet(found), _audit_sheet(found)]
@@ -79,7 +82,7 @@ def _progress(found: look.Status) -> dict[str, int]:
     }
 
 
-def _status_sheet(found: look.Status, document: dict[str, Any]) -> Sheet:
+def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | None) -> Sheet:
     migration, done = found.migration, document["progress"]
     phases = f"{done['exported']} exported, {done['loaded']} loaded, {done['validated']} validated"
     rows = [
@@ -93,10 +96,19 @@ def _status_sheet(found: look.Status, document: dict[str, Any]) -> Sheet:
     ]
     if found.verdict is not None:
         rows.append(("verdict", verdict_text(plain.from_plain(Verdict, dict(found.verdict)))))
+    if behind is not None:
+        rows.append(("lag", _lag_text(behind)))
     if found.route is not None:
         rows.append(("route", f"{found.route.name} -> {found.route.url} (epoch {found.route.epoch})"))
     rows += [("next", command) for command in found.next_commands]
     return Sheet("status", f"Migration {migration.id}: {migration.state}", ("what", "value"), tuple(rows))
+
+
+def _lag_text(behind: Lag) -> str:
+    """How old what the new store holds is at most."""
+    open_deltas = f", {behind.open_deltas:,} of them not read back yet" if behind.open_deltas else ""
+    last = f"the last pass found {behind.differences:,} differences"
+    return f"{behind.lag_s:,.0f} s; {last}; {behind.deltas:,} deltas carried over{open_deltas}"
 
 
 def _slice(row: SliceRow) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _result(ledger: Ledger, ref: Ref, done: Synced | None, error: VecferryError 
         "finished_deltas": done.finished if done else 0,
         "found": done.found.counts() if done and done.found is not None else None,
         "carried": plain.to_plain(done.made) if done and done.made else None,
-        "lag_s": behind.seconds_s if behind else None,
+        "lag_s": behind.lag_s if behind else None,
         "next_commands": list(status.next_commands),
     }
     if done is None:
