@@ -25,7 +25,7 @@ from deployments.console import complain, say
 from deployments.local_server import ServerError
 from flows.outbox import RESOURCE
 
-__all__ = ["BEAT_S", "CHECK_FAILED", "NO_HEARTBEAT", "ROLLBACKS", "apply", "wanted"]
+__all__ = ["BEAT_S", "CHECK_FAILED", "NO_HEARTBEAT", "ROLLBACKS", "apply", "flow_names", "wanted"]
 
 BEAT_S = 30
 """Between two heartbeats of a flow run, as prefect.yaml sets it; Prefect allows no shorter time."""

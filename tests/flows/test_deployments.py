@@ -14,6 +14,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 import tasks.steps
+from deployments.automations import BEAT_S, ROLLBACKS, flow_names
 from tasks.steps import TASKS, task_of
 from vecferry.strategies import steps
 
@@ -60,10 +61,10 @@ def test_a_task_is_one_call_of_its_step(name: str) -> None:
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:
-    """prefect.yaml deploys every flow to the process pool, and the demo without a question."""
-    assert sorted(DEPLOYMENTS) == [
-        "backup", "blue-green", "demo", "inventory", "many", "nightly-backup", "restore", "rollback", "verify-backup",
-    ]  # fmt: skip
+    """prefect.yaml deploys every flow to the process pool, but for those that others start, and the demo too."""
+    started_by_others = {"collection"}
+    assert {deployed(name).name for name in DEPLOYMENTS} == flow_names() - started_by_others
+    assert all(name in (deployed(name).name, "demo") for name in DEPLOYMENTS)
     assert {item["work_pool"]["name"] for item in DEPLOYMENTS.values()} == {"vecferry"}
     assert DEPLOYMENTS["demo"]["parameters"] == {"approve": "auto"}
 
@@ -80,16 +81,36 @@ def test_every_parameter_is_explained_in_the_form(name: str) -> None:
 
 
 def test_schedules_wait_until_somebody_switches_them_on() -> None:
-    """Nobody but the user knows which store to back up and where to, so no schedule runs by itself."""
+    """Nobody but the user knows which store to back up and where to: only what needs to know nothing runs by itself."""
     scheduled = {name: item["schedules"] for name, item in DEPLOYMENTS.items() if "schedules" in item}
-    assert sorted(scheduled) == ["nightly-backup", "verify-backup"]
-    for (schedule,) in scheduled.values():
-        assert (schedule["active"], schedule["timezone"]) == (False, "UTC")
-        assert len(schedule["cron"].split()) == 5
+    for name, (schedule,) in scheduled.items():
+        assert schedule["active"] is (name == "send-events"), name
+        if "cron" in schedule:
+            assert (schedule["timezone"], len(schedule["cron"].split())) == ("UTC", 5)
+        else:
+            assert schedule["interval"] >= 60
+    assert not parameter_schema(deployed("send-events")).required
 
 
 def test_keys_of_deployments_are_ones_that_prefect_knows() -> None:
     """Prefect does not tell of a mistyped key, so they are compared here."""
-    known = {"name", "entrypoint", "description", "tags", "parameters", "schedules", "work_pool"}
+    known = {
+        "name", "entrypoint", "description", "tags", "parameters", "schedules", "concurrency_limit", "work_pool",
+    }  # fmt: skip
     assert [item for item in DEPLOYMENTS.values() if set(item) - known] == []
+    assert all(item["tags"] == ["vecferry"] for item in DEPLOYMENTS.values())
     assert CONTENT["prefect-version"] == "3.8.8"
+
+
+def test_a_run_s_heart_beats_as_often_as_its_automation_expects() -> None:
+    """Three beats are counted where the beats are set."""
+    env = CONTENT["definitions"]["work_pool"]["job_variables"]["env"]
+    assert int(env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) == BEAT_S
+
+
+def test_each_automatic_rollback_has_its_deployment() -> None:
+    """Automations start deployments that exist, with the one parameter that they have to give."""
+    for deployment in ROLLBACKS.values():
+        flow, _, name = deployment.partition("/")
+        assert deployed(name).name == flow
+        assert parameter_schema(deployed(name)).required == ["migration_id"]
