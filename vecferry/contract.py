@@ -28,6 +28,7 @@ from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Par
 
 __all__ = [
     "Aliasing",
+    "Health",
     "Listed",
     "Listing",
     "Reader",
@@ -76,6 +77,19 @@ class Listing:
     """
 
     collections: tuple[Listed, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `health(address)` of a store's module `health` finds: the engine, its version (`""`: it tells none).
+
+    `ailments` are what is not well with it or with the collection, `notes` what one should know besides.
+    """
+
+    engine: str
+    version: str
+    ailments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

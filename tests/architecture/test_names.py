@@ -10,7 +10,7 @@ import vecferry
 
 PINNED = {
     "vecferry.contract": {
-        "Aliasing", "Listed", "Listing", "Reader", "Snapshot", "Snapshots", "Source", "SourceFile", "Target",
+        "Aliasing", "Health", "Listed", "Listing", "Reader", "Snapshot", "Snapshots", "Source", "SourceFile", "Target",
         "fields_by_name",
     },
     "vecferry.errors": {

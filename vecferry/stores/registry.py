@@ -8,10 +8,19 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from vecferry.address import Address, below
-from vecferry.contract import Listing, Reader, Source, Target
+from vecferry.contract import Health, Listing, Reader, Source, Target
 from vecferry.errors import BadOption, MissingExtra
 
-__all__ = ["STORES", "StoreEntry", "address_in", "entry", "list_collections", "open_source", "open_target"]
+__all__ = [
+    "STORES",
+    "StoreEntry",
+    "address_in",
+    "entry",
+    "holds_files",
+    "list_collections",
+    "open_source",
+    "open_target",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,13 @@ _CATALOGS = {
 }
 """Which module lists the collections of a kind of store."""
 
+_HEALTH = {
+    "qdrant": "vecferry.stores.qdrant.health",
+    "chroma": "vecferry.stores.chroma.health",
+    "milvus": "vecferry.stores.milvus.health",
+}
+"""Which module asks the engine of a kind of store how it is."""
+
 _ENDINGS = {"numpy": (".npy", ".npz"), "faiss": (".index", ".faiss"), "jsonl": (".jsonl", ".json")}
 """How the file of a collection may end, and the one that a new one gets."""
 
@@ -185,6 +201,10 @@ class _StoreModule(Protocol):
     def open_source(self, address: Address, reader: Reader) -> Source: ...
 
     def open_target(self, address: Address, reader: Reader) -> Target: ...
+
+
+class _Health(Protocol):
+    def health(self, address: Address) -> Health: ...
 
 
 class _Catalog(Protocol):
@@ -198,6 +218,11 @@ def entry(scheme: str) -> StoreEntry:
         known = ", ".join(f"{name}://" for name in STORES)
         raise BadOption(f"no store has the scheme {scheme}://", advice=f"known are {known}")
     return found
+
+
+def holds_files(scheme: str) -> bool:
+    """Whether a collection is a person's own files, and no database's. Raises BadOption."""
+    return entry(scheme).scheme in _ENDINGS
 
 
 def open_source(address: Address, reader: Reader = Reader.FAST) -> Source:
@@ -217,6 +242,16 @@ def list_collections(store: Address) -> Listing:
     if module is None:
         raise BadOption(f"{found.scheme}:// cannot list its collections", advice="name one of them")
     return cast(_Catalog, _imported(found, module)).list_collections(store)
+
+
+def health(address: Address) -> Health | None:
+    """How the engine behind an address is, with a collection in it or without; None for files, which have none.
+
+    Writes nothing. Raises MissingExtra, and what a store raises whose engine cannot be reached.
+    """
+    found = entry(address.scheme)
+    module = _HEALTH.get(found.kind)
+    return None if module is None else cast(_Health, _imported(found, module)).health(address)
 
 
 def address_in(store: Address, name: str) -> Address:
