@@ -16,6 +16,7 @@ __all__ = [
     "StoreEntry",
     "address_in",
     "entry",
+    "health",
     "holds_files",
     "list_collections",
     "open_source",
