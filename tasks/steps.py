@@ -20,7 +20,8 @@ from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 from vecferry.transfer.brakes import Release
 from vecferry.transfer.delta_making import Made
-from vecferry.transfer.differences import Differences
+from vecferry.transfer.differences import Differences, Side
+from vecferry.transfer.late import Late
 from vecferry.transfer.scan import Changes
 
 __all__ = ["RETRY_DELAYS_S", "TASKS", "may_pass", "task_of"]
@@ -241,6 +242,72 @@ def load_delta(ref: Ref) -> int:
 def prove_delta(ref: Ref) -> int:
     """Read loaded deltas back and close them; their rows."""
     return steps.prove_delta(ref)
+
+
+@_step("look at store")
+def begin_look(ref: Ref, side: Side) -> list[int]:
+    """Open a store once more; the slices to read."""
+    return steps.begin_look(ref, side)
+
+
+@_step("look at slice {number}")
+def look_at_slice(ref: Ref, number: int) -> int:
+    """Read one slice once more; its rows."""
+    return steps.look_at_slice(ref, number)
+
+
+@_step("find late records")
+def end_look(ref: Ref) -> Late:
+    """What a store holds beyond what is known."""
+    return steps.end_look(ref)
+
+
+@_step("require completable")
+def require_completable(ref: Ref) -> None:
+    """Stop where the way back may not end yet."""
+    steps.require_completable(ref)
+
+
+@_step("end the way back")
+def end_way_back(ref: Ref, late: Late | None, accepted: str) -> None:
+    """Complete the migration."""
+    steps.end_way_back(ref, late, accepted)
+
+
+@_step("require droppable")
+def require_droppable(ref: Ref, collection: str) -> None:
+    """Stop where the old collection may not be dropped."""
+    steps.require_droppable(ref, collection)
+
+
+@_step("is the old store there")
+def old_is_there(ref: Ref) -> bool:
+    """Whether there is anything to drop."""
+    return steps.old_is_there(ref)
+
+
+@_step("drop old store")
+def drop_old(ref: Ref, digest: str) -> str:
+    """Drop the old collection."""
+    return steps.drop_old(ref, digest)
+
+
+@_step("require discardable")
+def require_discardable(ref: Ref) -> None:
+    """Stop where the new collection may not be dropped."""
+    steps.require_discardable(ref)
+
+
+@_step("wait out writes")
+def wait_out_writes(ref: Ref) -> None:
+    """Wait until no write of a run that was cut off can take effect."""
+    steps.wait_out_writes(ref)
+
+
+@_step("drop new store")
+def drop_new(ref: Ref) -> str:
+    """Drop the collection that the migration created."""
+    return steps.drop_new(ref)
 
 
 TASKS: dict[str, Task[..., Any]] = {name: item for name, item in list(globals().items()) if isinstance(item, Task)}

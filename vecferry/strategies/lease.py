@@ -19,13 +19,13 @@ TTL_S = 60.0
 
 
 @contextmanager
-def working(ref: Ref) -> Iterator[Ref]:
+def working(ref: Ref, *more: str) -> Iterator[Ref]:
     """The same `ref` with a lease's token; renewed in the background, given back at the end.
 
-    Raises LockHeld when another run works on this migration or target.
+    `more` are resources to hold besides. Raises LockHeld when another run works on this migration or target.
     """
     work = open_work(ref)
-    lease = work.ledger.acquire(work.resources(), Holder.here(), ttl_s=TTL_S)
+    lease = work.ledger.acquire((*work.resources(), *more), Holder.here(), ttl_s=TTL_S)
     stop = threading.Event()
     beat = threading.Thread(target=_renew, args=(work.ledger, lease, stop), name="lease", daemon=True)
     beat.start()

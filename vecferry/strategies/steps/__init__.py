@@ -15,6 +15,16 @@ from vecferry.strategies.steps.cutover import (
     require_unchanged,
     switch,
 )
+from vecferry.strategies.steps.ending import (
+    drop_new,
+    drop_old,
+    end_way_back,
+    old_is_there,
+    require_completable,
+    require_discardable,
+    require_droppable,
+    wait_out_writes,
+)
 from vecferry.strategies.steps.hooks import (
     check_hooks,
     observe_route,
@@ -25,6 +35,7 @@ from vecferry.strategies.steps.hooks import (
     wait_for_writes,
 )
 from vecferry.strategies.steps.inventory import decide, inventory
+from vecferry.strategies.steps.looking import begin_look, end_look, look_at_slice
 from vecferry.strategies.steps.passes import (
     begin_pass,
     find_changes,
@@ -41,6 +52,7 @@ __all__ = [
     "approval_form",
     "approved",
     "back_up",
+    "begin_look",
     "begin_pass",
     "check_hooks",
     "check_route",
@@ -48,13 +60,19 @@ __all__ = [
     "conclude",
     "copy_slice",
     "decide",
+    "drop_new",
+    "drop_old",
+    "end_look",
+    "end_way_back",
     "export_slice",
     "find_changes",
     "finish_export",
     "finish_load",
     "inventory",
     "load_delta",
+    "look_at_slice",
     "observe_route",
+    "old_is_there",
     "pause_writes",
     "preflight_rollback",
     "prepare",
@@ -63,6 +81,9 @@ __all__ = [
     "recheck_slice",
     "record_answer",
     "release_writes",
+    "require_completable",
+    "require_discardable",
+    "require_droppable",
     "require_no_new_writes",
     "require_same",
     "require_unchanged",
@@ -74,5 +95,6 @@ __all__ = [
     "tell_switch",
     "validate_slice",
     "wait_for_writes",
+    "wait_out_writes",
     "write_delta",
 ]
