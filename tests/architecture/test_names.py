@@ -23,6 +23,10 @@ PINNED = {
     "vecferry.operations.backups": {
         "Backup", "Method", "backup", "choose_method", "copy_backup", "forget", "found_backup", "start_backup",
     },
+    "vecferry.operations.checkup": {"Check", "Checkup", "Findings", "Level", "failure"},
+    "vecferry.operations.doctor": {
+        "examine_extras", "examine_folder", "examine_hooks", "examine_ledger", "examine_store",
+    },
     "vecferry.operations.look": {
         "NAME", "Preview", "Status", "counted", "mapping_between", "preview", "status", "verify",
     },

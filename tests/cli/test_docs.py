@@ -29,7 +29,7 @@ def _commands(group: Any, before: str = "") -> dict[str, Any]:
 
 COMMANDS = _commands(typer.main.get_command(app))
 EVERY_COMMAND = {
-    "demo", "stores", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
+    "demo", "stores", "doctor", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
     "resume", "approve", "abort", "unpause", "route", "rollback", "discard", "verify", "backups list", "backups verify",
     "backups prune",
 }  # fmt: skip

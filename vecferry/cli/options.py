@@ -12,6 +12,7 @@ from vecferry.cli import completion
 from vecferry.model import Metric
 
 __all__ = [
+    "CONFIG",
     "MIGRATION",
     "SOURCE",
     "TARGET",
@@ -24,6 +25,7 @@ __all__ = [
     "Naming",
     "Reading",
     "SourceSecrets",
+    "StoreSecrets",
     "Stores",
     "TargetSecrets",
     "Trial",
@@ -41,6 +43,10 @@ MIGRATION = typer.Argument(
 )
 
 
+CONFIG = typer.Option(metavar="FILE", help="A migration file (YAML); options go before what it says.")
+_TRUST = typer.Option(
+    "--trust-local-files", help="Open the source's files although they could run a program (qdrant+path: pickles)."
+)
 _TARGET = typer.Option(
     metavar="URL", help="The new store's collection; it must not exist.", autocompletion=completion.urls
 )
@@ -77,10 +83,7 @@ class Stores:
         typer.Option(metavar="URL", help="The old store's collection.", autocompletion=completion.urls),
     ] = None
     target: Annotated[str | None, _TARGET] = None
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A migration file (YAML); options go before what it says."),
-    ] = None
+    config: Annotated[Path | None, CONFIG] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,23 @@ class SourceSecrets:
     source_basic_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the source's user:password.")
     ] = None
-    trust_local_files: Annotated[
-        bool,
-        typer.Option(
-            "--trust-local-files",
-            help="Open the source's files although they could run a program (qdrant+path: pickles).",
-        ),
-    ] = False
+    trust_local_files: Annotated[bool, _TRUST] = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSecrets:
+    """What opens the stores of a command that knows neither source nor target."""
+
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the API key of these stores.")
+    ] = None
+    token_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the bearer token of these stores.")
+    ] = None
+    basic_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with user:password of these stores.")
+    ] = None
+    trust_local_files: Annotated[bool, _TRUST] = False
 
 
 @dataclass(frozen=True, slots=True)

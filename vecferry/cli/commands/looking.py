@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from vecferry.cli import completion
 from vecferry.cli.grouping import command
 from vecferry.cli.options import (
+    CONFIG,
     SOURCE,
     Choices,
     Destination,
@@ -18,6 +20,7 @@ from vecferry.cli.options import (
     Reading,
     SourceSecrets,
     Stores,
+    StoreSecrets,
     TargetSecrets,
     Trial,
     given,
@@ -25,7 +28,7 @@ from vecferry.cli.options import (
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["inventory", "list_migrations", "plan", "route", "status", "stores", "verify"]
+__all__ = ["doctor", "inventory", "list_migrations", "plan", "route", "status", "stores", "verify"]
 
 PANEL = "Look"
 
@@ -39,6 +42,35 @@ def stores(
     from vecferry.cli.actions import looking
 
     return looking.stores(markdown=markdown)
+
+
+@command(
+    PANEL,
+    "vecferry doctor chroma+path:///srv/chroma/docs qdrant://localhost:6334/docs",
+    "vecferry doctor qdrants://HOST:6334 --key-env QDRANT_API_KEY --write-check",
+    "vecferry doctor --config migration.yaml --json",
+)
+def doctor(
+    screen: Screen,
+    secrets: StoreSecrets,
+    place: LedgerPlace,
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[URL]...", help="Stores or collections.", autocompletion=completion.urls),
+    ] = None,
+    config: Annotated[Path | None, CONFIG] = None,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="A folder for archives or backups: its rights and room. May be repeated."),
+    ] = None,
+    write_check: Annotated[
+        bool, typer.Option("--write-check", help="Make, fill and drop a scratch collection in each store.")
+    ] = False,
+) -> Result:
+    """Tell whether stores are reachable, healthy and allowed, and how they, the ledger and the drivers are."""
+    from vecferry.cli.actions import doctoring
+
+    return doctoring.doctor(place.ledger, urls or [], given(secrets), config, folder or [], write=write_check)
 
 
 @command(
