@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 from deployments.processes import running, tail
 
-__all__ = ["POOL", "Server", "ServerError", "prefect", "prefect_server", "worker"]
+__all__ = ["POOL", "Server", "ServerError", "prefect", "prefect_server", "run_module", "worker"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 POOL = "vecferry"
@@ -75,7 +75,7 @@ def prefect_server(folder: Path, extra_env: Mapping[str, str] | None = None) -> 
 @contextmanager
 def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
     """Install all that the server must know (deployments/install.py), start a worker; end it at the end."""
-    _run(server, ["deployments.install"])
+    run_module(server, ["deployments.install"])
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with running(command, server.env, server.logs / "worker.log", PROJECT) as child:
         yield child
@@ -83,10 +83,11 @@ def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
 
 def prefect(server: Server, arguments: Sequence[str]) -> str:
     """Run a `prefect` command against the server, in the project's folder; its output. Raises ServerError."""
-    return _run(server, ["prefect", *arguments])
+    return run_module(server, ["prefect", *arguments])
 
 
-def _run(server: Server, words: Sequence[str]) -> str:
+def run_module(server: Server, words: Sequence[str]) -> str:
+    """Run `python -m` against the server, in the project's folder; its output. Raises ServerError."""
     command = [sys.executable, "-m", *words]
     done = subprocess.run(command, env=dict(server.env), cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:

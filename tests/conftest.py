@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.installation.compose import compose_program
 from tests.support import milvus_referee
 from tests.support.own_environment import OLD_MILVUS_LITE
 
@@ -57,6 +58,9 @@ def missing_pieces() -> Iterator[str]:
     if not os.environ.get("VECFERRY_TEST_MILVUS_URL"):
         yield "Milvus 2.4 and later: set VECFERRY_TEST_MILVUS_URL (and VECFERRY_TEST_MILVUS_TOKEN)"
     if shutil.which("chromium") is None:
-        yield "a browser: install chromium to look at the Prefect UI (no test needs it yet)"
+        yield "the Prefect UI in a browser (tests/ui): apt-get install chromium"
+    if compose_program() is None:
+        yield "Docker's own reading of deployments/compose.yaml: install the compose plugin"
+    yield "the containers of deployments/compose.yaml: they need a Docker engine and images"
     clouds = "Qdrant Cloud, Chroma Cloud and Zilliz Cloud"
     yield f"{clouds}: no account here; docs/tested-against.md lists what that leaves open"

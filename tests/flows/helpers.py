@@ -88,9 +88,9 @@ def artifacts_of(run: FlowRun) -> dict[str, Artifact]:
         return {artifact.key or "": artifact for artifact in client.read_artifacts(artifact_filter=mine)}
 
 
-def eventually(look: Callable[[], T | None], otherwise: str) -> T:
-    """What `look` finds, as soon as it finds something. Fails after DEADLINE_S."""
-    end = time.monotonic() + DEADLINE_S
+def eventually(look: Callable[[], T | None], otherwise: str, deadline_s: float = DEADLINE_S) -> T:
+    """What `look` finds, as soon as it finds something. Fails at the deadline."""
+    end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         found = look()
         if found is not None:
