@@ -227,9 +227,7 @@ def s10_fences(world: World, on: Guards) -> Iterator[World]:
     """Own fences are over: what was written is there for good, and nothing of ours is under way."""
     if world.at is not At.FENCES:
         return
-    if Guard.FENCE_LATE_UPSERTS not in on:
-        yield world._replace(at=At.TARGET)
-    elif world.own is None:
+    if world.own is None or Guard.FENCE_LATE_UPSERTS not in on:
         yield world._replace(at=At.TARGET, settled=True)
 
 
@@ -339,7 +337,8 @@ def s12_check(world: World, on: Guards) -> Iterator[World]:
     state = way(world).switched
     if world.state is State.ROLLED_BACK_UNMERGED and world.answer is not Answer.MERGE:
         state = world.state
-    yield world._replace(state=state, at=At.RELEASE, answer=Answer.NONE, prefer=None, conflict=False, before=None)
+    done = world._replace(state=state, at=At.RELEASE, before=None, kept=None)
+    yield done._replace(answer=Answer.NONE, prefer=None, conflict=False)
 
 
 @action(Actor.RUN, "S12")
@@ -357,7 +356,7 @@ def s14_late_pass(world: World, on: Guards) -> Iterator[World]:
     here = Side.OLD if world.state is State.SWITCHED else Side.NEW
     guard = Guard.LATE_PASS_AFTER_SWITCH if here is Side.OLD else Guard.LATE_PASS_AFTER_ROLLBACK
     found = held(world, here)
-    if guard in on and found != expected(world, here):
+    if guard in on and found != world.known:
         world = forgive(world, found)
     yield world._replace(at=At.DONE)
 
@@ -374,9 +373,7 @@ def s13_recover(world: World, on: Guards) -> Iterator[World]:
     elif world.hook is Hook.CONFIRMED:
         yield world._replace(at=At.CHECK)
     elif world.answer is Answer.MERGE:
-        yield world._replace(hook=Hook.MERGING, at=At.PAUSE)
-    elif world.hook is Hook.MERGING and Guard.FINISH_MERGE_FIRST in on:
-        yield _left_alone(world)
+        yield world._replace(at=At.PAUSE)
     elif world.hook is Hook.NONE:
         again = Guard.PASSES_AGAIN_AFTER_CRASH in on
         yield world._replace(at=At.PAUSE) if again else _paused(world, on)._replace(at=At.HOOK)

@@ -211,7 +211,7 @@ def _changes(before: Any, after: Any) -> str:
     return f"  [{', '.join(found)}]" if found else ""
 
 
-QUIET: Iterable[str] = frozenset({"at", "writes_left", "faults_left", "crashes_left", "next_write"})
+QUIET: Iterable[str] = frozenset({"at", "writes_left", "faults_left", "crashes_left", "next_write", "moves_left", "gaps_left"})
 """Fields that a trace does not show: the step itself says them."""
 
 

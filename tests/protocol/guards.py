@@ -34,7 +34,6 @@ class Guard(Enum):
     PASSES_AGAIN_AFTER_CRASH = ("S13", "recovery goes on with the switch without looking again")
     UNDO_ONLY_BEFORE_COMMIT = ("S13", "recovery undoes a switch that was committed")
     LOOK_BEFORE_GOING_ON = ("S13", "recovery goes on although both stores were written after the pause")
-    FINISH_MERGE_FIRST = ("S13", "recovery goes on although a merge was begun and not finished")
     RELEASE_ON_UNDO = ("S9", "a pause that was undone and not released")
     LATE_PASS_AFTER_SWITCH = ("S14", "switch without a late pass")
     CHECK_BEFORE_OVERWRITE = ("S16", "a late write of the old side is overwritten on the way back")

@@ -49,17 +49,20 @@ def _old_touched(before: World, step: Action[World], after: World) -> bool:
 
 
 def _false_conflict(before: World, step: Action[World], after: World) -> bool:
-    """A conflict needs a row of the gaining side that the application wrote, and that nobody listed."""
-    if before.conflict or not after.conflict:
-        return False
-    gained = after.new if after.state is State.SWITCHING else after.old
-    return all(one.value != gained for one in after.owed)
+    """A conflict needs a row of the gaining side that the application wrote."""
+    gaining = Side.NEW if after.state is State.SWITCHING else Side.OLD
+    ours = after.before is not None and after.before.side is gaining
+    return after.conflict and not before.conflict and ours
 
 
 def _goes_back(before: World, step: Action[World], after: World) -> bool:
     route = before.route is Side.NEW and after.route is Side.OLD
     application = before.app is not App.OLD and after.app is App.OLD
     return (route or application) and after.state not in _WAY_BACK
+
+
+def _moved_while_writing(before: World, step: Action[World], after: World) -> bool:
+    return before.route is not after.route and not after.paused
 
 
 def _apart(before: World, step: Action[World], after: World) -> bool:
@@ -74,14 +77,15 @@ def _copied_after_hook(before: World, step: Action[World], after: World) -> bool
 
 
 INVARIANTS = (
+    Invariant("I2", "an own late upsert overwrote a newer value", _overwritten),
     Invariant("I1", "an acknowledged write is in no store and was not listed", _vanishes),
     Invariant("I1", "an acknowledged write is not served and was not listed", _not_served),
-    Invariant("I2", "an own late upsert overwrote a newer value", _overwritten),
     Invariant("I3", "a run has ended and did not release the writes", _not_released),
     Invariant("I3", "writes are paused in a state that has no pause", _paused_elsewhere),
     Invariant("I4", "the old store was written before the approved cutover", _old_touched),
     Invariant("I5", "what vecferry wrote itself was taken for a conflict", _false_conflict),
     Invariant("I7", "the route or the application went back without an approved rollback", _goes_back),
+    Invariant("I7", "the route moved while the application was writing", _moved_while_writing),
     Invariant("I7", "the application moved behind the ledger's back", _apart),
     Invariant("I7", "old rows were copied over rows of an application that may have moved", _copied_after_hook),
 )

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tests.protocol.explore import Action, Actor, action
 from tests.protocol.guards import Guard, Guards
-from tests.protocol.world import Answer, App, At, Hook, Owed, Sent, Side, World, contested, forgive, held, put, way
+from tests.protocol.world import Answer, App, At, Hook, Owed, Own, Sent, Side, World, contested, forgive, held, put, way
 from vecferry.ledger.states import State
 
-__all__ = ["ABORTING", "APPLICATION", "FORWARD_AGAIN", "NATURE", "ROLLING_BACK", "ROUTE_ONLY", "SWITCHING", "TWO_STEPS"]
+__all__ = ["ABORTING", "APPLICATION", "FORWARD_AGAIN", "NATURE", "PERSON", "ROLLING_BACK", "ROUTE_ONLY", "SWITCHING", "TWO_STEPS"]
 
 _NOBODY = (At.AWAY, At.DOWN)
 _SIDES = {App.OLD: (Side.OLD,), App.NEW: (Side.NEW,), App.SPLIT: (Side.OLD, Side.NEW)}
@@ -49,9 +49,9 @@ def late_write_lands(world: World, on: Guards) -> Iterator[World]:
 
 def _acknowledged(world: World, sent: Sent) -> World:
     world = forgive(world, held(world, sent.side))
-    over_ours = world.before is not None and world.before.side is sent.side
+    before = None if world.before and world.before.side is sent.side else world.before
     owed = tuple(sorted((*world.owed, Owed(sent.value, sent.late))))
-    return put(world, sent.side, sent.value)._replace(sent=None, owed=owed, settled=world.settled or over_ours)
+    return put(world, sent.side, sent.value)._replace(sent=None, owed=owed, before=before)
 
 
 @action(Actor.NATURE)
@@ -69,7 +69,8 @@ def crash(world: World, on: Guards) -> Iterator[World]:
 def own_write_lands(world: World, on: Guards) -> Iterator[World]:
     """Our write of unknown fate lands."""
     if world.own is not None:
-        yield put(world, world.own.side, world.own.value)._replace(own=None)
+        side, value = world.own
+        yield put(world, side, value)._replace(own=None, before=Own(side, held(world, side)), settled=True)
 
 
 @action(Actor.NATURE)
@@ -83,7 +84,7 @@ def own_write_is_lost(world: World, on: Guards) -> Iterator[World]:
 def store_forgets(world: World, on: Guards) -> Iterator[World]:
     """The store that we wrote restarts without the last row, which it had acknowledged."""
     if world.before is not None and not world.settled and world.faults_left:
-        forgotten = world._replace(settled=True, faults_left=world.faults_left - 1)
+        forgotten = world._replace(before=None, settled=True, faults_left=world.faults_left - 1)
         yield put(forgotten, world.before.side, world.before.value)
 
 
@@ -121,7 +122,7 @@ def approve_switch(world: World, on: Guards) -> Iterator[World]:
 @action(Actor.PERSON, "S13")
 def approve_merge(world: World, on: Guards) -> Iterator[World]:
     """A merge is approved, to end what recovery would not."""
-    if world.state in _SWITCHING and world.hook in (Hook.INTENDED, Hook.MERGING):
+    if world.state in _SWITCHING and world.hook is Hook.INTENDED:
         yield from _answered(world, Answer.MERGE)
 
 
@@ -195,9 +196,10 @@ APPLICATION: tuple[Action[World], ...] = (send_write, write_lands, late_write_la
 NATURE: tuple[Action[World], ...] = (
     crash, own_write_lands, own_write_is_lost, store_forgets, pause_ends, late_call_arrives, late_call_is_lost,
 )  # fmt: skip
-SWITCHING = (approve_switch, approve_merge, straggler_follows)
+PERSON = (straggler_follows,)
+SWITCHING = (approve_switch, approve_merge)
 TWO_STEPS = (s15_reads_new, s15_reads_back)
 ABORTING = (abort,)
-ROLLING_BACK = (approve_rollback, approve_merge, straggler_follows)
-ROUTE_ONLY = (approve_route_only, approve_late_merge, straggler_follows)
+ROLLING_BACK = (approve_rollback, approve_merge)
+ROUTE_ONLY = (approve_route_only, approve_late_merge)
 FORWARD_AGAIN = (forward_again,)

@@ -35,7 +35,6 @@ class Hook(StrEnum):
 
     NONE = "none"
     INTENDED = "intended"
-    MERGING = "intended, and a merge begun"
     CONFIRMED = "confirmed"
 
 
@@ -104,7 +103,7 @@ class World(NamedTuple):
 
     `kept` are what old and new hold where a merge left them different.
 
-    `before` is what our last write replaced; while it is not `settled`, a restart of that store brings it back.
+    `before` is what our write replaced where it is the last one; while it is not `settled`, a restart brings it back.
     """
 
     state: State
