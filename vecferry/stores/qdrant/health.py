@@ -13,7 +13,7 @@ from vecferry.contract import Health
 from vecferry.errors import NotFound
 from vecferry.stores.qdrant.connection import Connection, endpoint, server_errors
 
-__all__ = ["health"]
+__all__ = ["ailments", "health"]
 
 _EDGE, _CLIENT = "qdrant-edge-py", "qdrant-client"
 _BUSY = {
@@ -33,7 +33,7 @@ def health(address: Address) -> Health:
         notes = [f"reached over {connection.wire.value}", *_busy(info)]
         if connection.endpoint.key_is_exposed:
             notes.append("the key travels unencrypted; qdrants:// encrypts")
-    return Health("Qdrant", told.version, tuple(_ailments(info)), tuple(notes))
+    return Health("Qdrant", told.version, tuple(ailments(info)), tuple(notes))
 
 
 def _collection(connection: Connection, address: Address) -> models.CollectionInfo | None:
@@ -50,7 +50,8 @@ def _busy(info: models.CollectionInfo | None) -> list[str]:
     return [_BUSY[info.status]] if info is not None and info.status in _BUSY else []
 
 
-def _ailments(info: models.CollectionInfo | None) -> Iterator[str]:
+def ailments(info: models.CollectionInfo | None) -> Iterator[str]:
+    """What a collection says is not well with it."""
     if info is None:
         return
     if info.status is models.CollectionStatus.RED:
