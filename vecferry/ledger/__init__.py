@@ -16,6 +16,7 @@ from vecferry.ledger.migrations import Migrations
 from vecferry.ledger.outbox import Outbox
 from vecferry.ledger.passes import Passes, settled
 from vecferry.ledger.pauses import Pauses
+from vecferry.ledger.restoring import Restored, Restoring
 from vecferry.ledger.routes import Routes
 from vecferry.ledger.rows import (
     DEFAULT_WORKSPACE,
@@ -66,6 +67,7 @@ __all__ = [
     "Migration",
     "Pass",
     "Pause",
+    "Restored",
     "Route",
     "Serving",
     "SliceRow",
@@ -80,6 +82,19 @@ __all__ = [
 
 
 class Ledger(
-    Migrations, Groups, Slices, Deltas, Passes, Workspaces, Routes, Pauses, Hooks, Leases, Approvals, Outbox, Audit
+    Migrations,
+    Groups,
+    Slices,
+    Deltas,
+    Passes,
+    Workspaces,
+    Routes,
+    Pauses,
+    Hooks,
+    Leases,
+    Approvals,
+    Outbox,
+    Restoring,
+    Audit,
 ):
     """One ledger; `Ledger.open()` gives it. Usable from threads, and from several processes at once."""

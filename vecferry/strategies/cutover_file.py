@@ -11,15 +11,25 @@ import pyarrow as pa
 from vecferry import failpoints, plain, sealing
 from vecferry.archive import HASHES_SCHEMA, Archive, Changes
 from vecferry.errors import ArchiveDamaged
-from vecferry.ledger import Migration
-from vecferry.model import Digest, JsonObject, Receipt, Slice
+from vecferry.ledger import Migration, SliceRow
+from vecferry.model import Digest, JsonObject, Receipt
 from vecferry.strategies.telling import serving
 from vecferry.strategies.work import Work
 from vecferry.transfer.known import KnownState
 
-__all__ = ["Statement", "read_statement", "write_cutover_file"]
+__all__ = ["CopiedSlice", "Statement", "read_statement", "write_cutover_file"]
 
 _VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedSlice:
+    """One slice of the plan, and what its comparison with the target gave."""
+
+    number: int
+    bounds: JsonObject
+    rows: int | None
+    verified: JsonObject | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Statement:
     source_url: str
     target_url: str
     config: JsonObject
-    slices: tuple[Slice, ...]
+    slices: tuple[CopiedSlice, ...]
     facts: JsonObject
     alias: JsonObject | None
     created_at: datetime
@@ -55,6 +65,7 @@ def write_cutover_file(work: Work, known: KnownState, *, epoch: int, alias: Json
     `epoch` is what the route will have after the switch, `alias` what the engine's alias is to become with it. Call it
     while the writes are paused, before the transaction. Raises ArchiveDamaged where it does not read back.
     """
+    work.once("target identity", lambda: {"target": work.reader().identity()})
     receipt = work.archive.write_cutover(plain.to_plain(_statement(work, epoch, alias)), _rows(known))
     failpoints.reached("cutover.file_written")
     _read_back(work.archive, receipt)
@@ -89,12 +100,16 @@ def _statement(work: Work, epoch: int, alias: JsonObject | None) -> JsonObject:
         "migration": migration.id,
         **{name: getattr(migration, name) for name in names},
         "route_epoch": epoch,
-        "slices": [row.slice for row in work.slices()],
+        "slices": [_copied(row) for row in work.slices()],
         "facts": {name: value for name, value in found.items() if value is not None},
         "alias": alias,
         "created_at": migration.created_at.isoformat(),
         "said_at": serving(work, None).at.isoformat(),
     }
+
+
+def _copied(row: SliceRow) -> CopiedSlice:
+    return CopiedSlice(row.slice.number, row.slice.bounds, row.slice.rows, row.verified)
 
 
 def _rows(known: KnownState) -> Iterator[pa.RecordBatch]:
