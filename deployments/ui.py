@@ -9,13 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
 from deployments.console import complain, say
 from deployments.folders import DEMO, exclusive
+from deployments.links import Link, form_url
 from deployments.local_server import Server, ServerError, prefect_server, worker
 from deployments.processes import stopped_by_signals, tail
 from vecferry.cli.actions.demonstrating import ROUTE, generate
 
-__all__ = ["main"]
+__all__ = ["demo_links", "demo_source", "main"]
 
 
 def main() -> int:
@@ -32,28 +36,45 @@ def main() -> int:
 
 
 def _serve(folder: Path) -> None:
-    old = folder / "old"
-    source = f"numpy://{old}/{ROUTE}.npy" if old.exists() else generate(old)
-    target = f"qdrant+edge://{folder}/new/{ROUTE}"
+    source = demo_source(folder)
     home = {"VECFERRY_HOME": str(folder / "vecferry"), "VECFERRY_LEDGER": str(folder / "ledger.db")}
     say("Starting a Prefect server, the deployments and a worker ...")
     with prefect_server(folder / "prefect", home) as server, worker(server) as child:
-        for line in _guide(server, source, target, folder):
+        for line in _guide(server, source, folder):
             say(line)
         _until_it_ends(server, child)
 
 
-def _guide(server: Server, source: str, target: str, folder: Path) -> list[str]:
+def demo_source(folder: Path) -> str:
+    """The URL of an old store of files below `folder`, made where it is missing."""
+    old = folder / "old"
+    return f"numpy://{old}/{ROUTE}.npy" if old.exists() else generate(old)
+
+
+def demo_links(source: str, folder: Path) -> list[Link]:
+    """What can be clicked through: each form with its fields filled in, over the demo's stores."""
+    there = {"source": source, "target": f"qdrant+edge://{folder}/new/{ROUTE}", "metric": "cosine"}
+    lines = {"source": source, "target": f"jsonl://{folder}/lines/{ROUTE}.jsonl", "route": f"{ROUTE}-lines"}
+    return [
+        Link("What is in the old store", "inventory/inventory", {"source": source}),
+        Link("Move it; the run asks before the switch", "blue-green/blue-green", there),
+        Link("Move it to another place, without a question", "blue-green/demo", lines | {"metric": "cosine"}),
+        Link("Back it up", "backup/backup", {"source": source, "root": f"{folder}/backups"}),
+        Link("Go back (the migration's id is in the summary of its run)", "rollback/rollback"),
+    ]
+
+
+def _guide(server: Server, source: str, folder: Path) -> list[str]:
+    # The client of this process asks the server whose children have it in their environment.
+    with temporary_settings({PREFECT_API_URL: server.api_url}), get_client(sync_client=True) as client:
+        forms = [(link.title, form_url(client, server.url, link)) for link in demo_links(source, folder)]
     return [
         "",
-        f"Open {server.url}, then Deployments:",
-        "  blue-green/blue-green   asks before the switch (Resume in the run's page)",
-        "  blue-green/demo         switches without asking",
-        "  rollback/rollback       with the migration's id, which the run's summary names",
-        "Parameters that work here (roll back before the next one, and give it another target):",
-        f"  source  {source}",
-        f"  target  {target}",
-        "  metric  cosine",
+        f"Prefect's UI: {server.url}",
+        "Forms that are filled in; each starts with Submit, at the bottom:",
+        *(line for title, url in forms for line in (f"  {title}", f"    {url}")),
+        "A run that asks is paused: open it, then the menu at the top right, Resume.",
+        "Before moving the same store once more, roll back and change the target.",
         f"The same migrations on the command line: VECFERRY_LEDGER={folder / 'ledger.db'} .venv/bin/vecferry list",
         f"Logs: {server.logs}. Ctrl-C ends all of it.",
     ]

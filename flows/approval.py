@@ -29,7 +29,7 @@ POLL_S = 2
 
 
 class Choice(StrEnum):
-    """What a person can decide."""
+    """approve: switch. reject: change nothing."""  # Prefect's form shows this text above the choice.
 
     APPROVE = "approve"
     REJECT = "reject"

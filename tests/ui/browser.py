@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, driven over its DevTools protocol as a person would: look, click, type."""
+"""Debian's Chromium without a window, driven over its DevTools protocol as a person would: look and click."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class Browser:
         """Go to a page; `wait_for` says when it is there."""
         self._tell("Page.navigate", url=url)
 
+    def address(self) -> str:
+        """The address of the page."""
+        return str(self.ask("location.href"))
+
     def text(self) -> str:
         """All that can be read on the page now."""
         return str(self.ask("document.body ? document.body.innerText : ''"))
@@ -91,24 +95,15 @@ class Browser:
 
     def wait_for(self, text: str, timeout_s: float = DEADLINE_S) -> None:
         """Until the page says this. Raises NotOnThePage."""
-        self._until(lambda: text in self.text() or None, f"text {text!r}", timeout_s)
+        self.until(lambda: text in self.text() or None, f"text {text!r}", timeout_s)
 
     def click(self, text: str, selector: str = "button, a", *, exact: bool = True) -> None:
         """Press the mouse on the middle of the element with these words, once it can be seen. Raises NotOnThePage."""
         words = ", ".join(json.dumps(part) for part in (selector, text, exact))
-        x, y = self._until(lambda: self.ask(PLACE % (FIND, words)), f"{selector} that says {text!r}", DEADLINE_S)
+        x, y = self.until(lambda: self.ask(PLACE % (FIND, words)), f"{selector} that says {text!r}", DEADLINE_S)
         self._mouse("mouseMoved", x, y, 0)
         self._mouse("mousePressed", x, y, 1)
         self._mouse("mouseReleased", x, y, 1)
-
-    def type(self, text: str) -> None:
-        """Put text where the cursor is."""
-        self._tell("Input.insertText", text=text)
-
-    def press(self, key: str, code: int) -> None:
-        """One key, like `Enter` (13)."""
-        for kind in ("keyDown", "keyUp"):
-            self._tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     def screenshot(self, file: Path, height: int = HEIGHT) -> None:
         """A picture of the page as PNG, WIDTH by `height` pixels."""
@@ -122,14 +117,15 @@ class Browser:
     def _mouse(self, kind: str, x: float, y: float, buttons: int) -> None:
         self._tell("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
 
-    def _until(self, look: Any, what: str, timeout_s: float) -> Any:
+    def until(self, look: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:
+        """What `look` finds, as soon as it finds something. Raises NotOnThePage."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             found = look()
             if found is not None:
                 return found
             time.sleep(POLL_S)
-        raise NotOnThePage(f"no {what} within {timeout_s:.0f} s at {self.ask('location.href')}:\n{self.text()}")
+        raise NotOnThePage(f"no {what} within {timeout_s:.0f} s at {self.address()}:\n{self.text()}")
 
     def _tell(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -153,9 +149,11 @@ def browser(folder: Path) -> Iterator[Browser]:
     command = [PROGRAM, "--headless", "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}", *QUIET]
     if os.geteuid() == 0:
         command.append("--no-sandbox")  # it refuses to start for root otherwise
-    with running(command, os.environ, folder / "chromium.log", folder):
-        with connect(_page(folder), max_size=None, compression=None) as connection:
-            yield Browser(connection)
+    with (
+        running(command, os.environ, folder / "chromium.log", folder),
+        connect(_page(folder), max_size=None, compression=None) as connection,
+    ):
+        yield Browser(connection)
 
 
 def _page(folder: Path) -> str:

@@ -1,0 +1,108 @@
+"""The way of a person through the UI: fill in, start, read, approve, look at the result, go back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.links import Link, form_url
+from deployments.local_server import Server
+from deployments.ui import demo_links
+from tests.ui.browser import Browser
+
+__all__ = ["Person"]
+
+MENU = "[role=menuitem]"
+TAB = "[role=tab]"
+RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody in front of the browser. `shoot(name, height)` takes a picture of what they see."""
+
+    browser: Browser
+    server: Server
+    folder: Path
+    source: str
+    shoot: Callable[[str, int], None]
+
+    def starts_a_migration(self) -> UUID:
+        """Open the filled-in form, submit it, and follow the run until it asks; its id."""
+        link = next(one for one in demo_links(self.source, self.folder) if one.deployment == "blue-green/blue-green")
+        self._open_form(link)
+        self.browser.wait_for("Enforce Parameter Schema")
+        self.shoot("form", 1000)
+        run = self._submits()
+        self.browser.wait_for("Paused")
+        return run
+
+    def opens_the_question(self) -> str:
+        """The form that the paused run shows, as text."""
+        self.browser.click("Open menu")
+        self.browser.click("Resume", MENU)
+        self.browser.wait_for("Provide input to resume")
+        self.browser.wait_for("way back")
+        self.shoot("approval", 900)
+        return self.browser.text()
+
+    def resumes_without_a_choice(self) -> None:
+        """Press Resume with the choice still open; the dialog stays."""
+        self.browser.click("Resume")
+        self.browser.wait_for("Select")
+
+    def approves(self) -> None:
+        """Choose approve, press Resume, wait until the run has ended."""
+        self.browser.click("Select", "button")
+        self.browser.click("approve", "[role=option]")
+        self.browser.click("Resume")
+        self.browser.wait_for("Completed")
+        self.shoot("graph", 700)
+
+    def reads_the_artifacts(self) -> dict[str, str]:
+        """Each of the tables that a run leaves, as text, by its name."""
+        self.browser.click("Artifacts", TAB)
+        self.browser.wait_for("summary")
+        self.shoot("artifacts", 1100)
+        pages = {}
+        here = self.browser.address()
+        for name in ("plan", "verdict"):
+            self.browser.click(name)
+            self.browser.wait_for("Artifact" if name == "plan" else "V4")
+            self.shoot(name, 900)
+            pages[name] = self.browser.text()
+            self.browser.open(here)
+            self.browser.wait_for("summary")
+        return pages
+
+    def rolls_back(self, migration: str) -> UUID:
+        """Start the rollback deployment from its form, and follow it to its end; the run's id."""
+        self._open_form(Link("", "rollback/rollback", {"migration_id": migration}))
+        self.browser.wait_for("migration_id")
+        run = self._submits()
+        self.browser.wait_for("Completed")
+        self.shoot("rollback", 700)
+        return run
+
+    def opens(self, page: str, until: str) -> str:
+        """A page of the menu at the left, once it says so much; its text."""
+        self.browser.open(f"{self.server.url}/v2/{page}")
+        self.browser.wait_for(until)
+        return self.browser.text()
+
+    def _open_form(self, link: Link) -> None:
+        with temporary_settings({PREFECT_API_URL: self.server.api_url}), get_client(sync_client=True) as client:
+            self.browser.open(form_url(client, self.server.url, link))
+        self.browser.wait_for("Additional Options")
+
+    def _submits(self) -> UUID:
+        self.browser.click("Submit")
+        self.browser.click("View run", "button, a, [role=button]")
+        found = self.browser.until(lambda: RUN.search(self.browser.address()), "page of a flow run")
+        return UUID(found[1])
