@@ -22,9 +22,11 @@ from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Migration, Route
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
 from vecferry.operations import migrations, routes
+from vecferry.operations.sync import sync
 from vecferry.stores import registry
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
+from vecferry.strategies.sync import Synced
 from vecferry.testing.rows import Row, rows_of
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.scan import Changes
@@ -123,6 +125,10 @@ class Harness:
         """Roll back."""
         return routes.rollback(self.runner, ref, leave_new_writes=leave_new_writes)
 
+    def sync(self, ref: Ref, **allowed: int) -> Synced:
+        """One catch-up pass."""
+        return sync(self.runner, ref, **allowed)
+
     def migration(self, ref: Ref) -> Migration:
         """What the ledger says."""
         return self.ledger.migration(ref.migration)
@@ -138,6 +144,10 @@ class Harness:
     def roll_back_until_killed(self, ref: Ref, points: str) -> int:
         """The same for a rollback."""
         return self._in_process(_roll_back_armed, ref, points)
+
+    def sync_until_killed(self, ref: Ref, points: str) -> int:
+        """The same for a catch-up pass."""
+        return self._in_process(_sync_armed, ref, points)
 
     def run_with_small_files(self, ref: Ref, largest_bytes: int) -> int:
         """Run in a process whose files may not grow beyond this, as on a full disk; its exit code."""
@@ -179,6 +189,12 @@ def _run_with_small_files(folder: str, home: str, ref: Ref, largest_bytes: str) 
         harness.run(ref)
     except VecferryError as error:
         sys.exit(error.exit_code)
+
+
+def _sync_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    Harness(Path(folder)).sync(ref)
 
 
 def _roll_back_armed(folder: str, home: str, ref: Ref, points: str) -> None:
