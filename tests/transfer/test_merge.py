@@ -12,6 +12,7 @@ from tests.transfer.merge_model import (
     KNOWN,
     MAPPINGS,
     OTHER,
+    SAME,
     World,
     conflicts_of,
     outcomes,
@@ -20,7 +21,7 @@ from tests.transfer.merge_model import (
 from vecferry.mapping import Mapping
 from vecferry.testing.rows import rows_of
 from vecferry.transfer.conflicts import Choice, prefer
-from vecferry.transfer.merge import Rules
+from vecferry.transfer.merge import Rules, stale_parts
 
 
 def every_case(mapping: Mapping) -> World:
@@ -80,3 +81,20 @@ def test_s16_parts_that_nobody_touched_keep_the_bits_of_the_old_store() -> None:
     assert found["text"].document == "text 1"
     there = OTHER.backward(OTHER.expected(World(new={"payload": (0, 2, 0)}).merge().upserts.records))
     assert found["payload"].payload == rows_of([there]).popitem()[1].payload
+
+
+def test_s16_a_late_write_beside_a_part_that_was_taken_over_keeps_the_hash_that_was_known() -> None:
+    """Of an earlier value its hash; of a document that was not there a hash that nothing has, or it would be taken for
+    a part that is to be read back."""
+    world = World()
+    world.add("payload", (1, 1, 0), (2, 0, 0), (KNOWN, KNOWN))
+    world.add("document", (0, 0, 1), (2, 0, 0), (KNOWN, KNOWN))
+    world.add("none", (0, 0, 0), (2, 0, 0), (KNOWN, KNOWN))
+    known = world.known_rows()
+    upserts = world.merge(Rules(SAME, decide=prefer(Choice.NEW))).upserts
+    kept = dict(zip(texts(upserts.records), upserts.kept_hashes(known), strict=True))
+    before = known.old_hashes[0]
+    assert kept["payload"].tobytes() == bytes(16) + before[16:32].tobytes() + bytes(16)
+    assert kept["document"].tobytes() == bytes(32) + b"\xff" * 16
+    assert not kept["none"].any()
+    assert (stale_parts(upserts.kept_hashes(known)) == upserts.stale).all()

@@ -9,13 +9,15 @@ either side, bring in this order:
    of ids that nobody knew;
 4. `Intent`: the deltas that are recorded and not closed;
 
-and call `merge`. The cases stand in `docs/concepts.md` and, as masks, in `vecferry.transfer.merge.cases`.
+and call `merge`. What a plan writes is a reverse delta: `upserts` with `same`, `deletes` with `same_deletes`, and
+`Carried.kept_hashes` beside them, which must be as durable as the delta itself. The cases stand in `docs/concepts.md`
+and, as masks, in `vecferry.transfer.merge.cases`.
 """
 
 from vecferry.transfer.merge.comparing import Comparator, exactly
 from vecferry.transfer.merge.inputs import Intent, Known, Rules
 from vecferry.transfer.merge.merging import merge
-from vecferry.transfer.merge.plan import Aside, Carried, MergeCounts, MergePlan
+from vecferry.transfer.merge.plan import Aside, Carried, MergeCounts, MergePlan, stale_parts
 
 __all__ = [
     "Aside",
@@ -28,4 +30,5 @@ __all__ = [
     "Rules",
     "exactly",
     "merge",
+    "stale_parts",
 ]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+import numpy as np
 import pyarrow as pa
 
 from vecferry import batch as columns
+from vecferry import sealing
+from vecferry.idtable import IdTable
 from vecferry.transfer.conflicts import Conflicts
-from vecferry.transfer.merge.comparing import Hashes, Mask
+from vecferry.transfer.merge.comparing import Hashes, Mask, gathered
+from vecferry.transfer.merge.inputs import Known
 
-__all__ = ["MAX_EXAMPLES", "Aside", "Carried", "MergeCounts", "MergePlan", "examples_of"]
+__all__ = ["MAX_EXAMPLES", "Aside", "Carried", "MergeCounts", "MergePlan", "examples_of", "stale_parts"]
+
+_NO_PART = np.uint8(0xFF)
 
 MAX_EXAMPLES = 20
 """Ids kept of each kind: enough to look at, small enough for an approval form. All are counted."""
@@ -64,8 +70,8 @@ class Carried:
 
     `new_ids` and `new_hashes`, `(n, 48) uint8`: their ids in the new store and the hashes of what it has now.
     `stale`, `(n, 3) bool`: parts in which the old store is ahead of the new one (a late write beside a part that was
-    taken over). Once written, record for those the hash that was known before, not the one read back: only so do they
-    count as late writes of the old store from then on, and are carried when the migration goes forward again.
+    taken over). Once written, record `kept_hashes` for those, not what is read back: only so do they count as late
+    writes of the old store from then on, and are carried when the migration goes forward again.
     """
 
     records: pa.RecordBatch
@@ -75,6 +81,24 @@ class Carried:
 
     def __len__(self) -> int:
         return int(self.records.num_rows)
+
+    def kept_hashes(self, known: Known) -> Hashes:
+        """`(n, 48) uint8`: what to record in place of what is read back, for the stale parts; zeros for all others.
+
+        That is the hash that was known, or 16 bytes that no part has where there was none: zeros would mean both "read
+        it back" and "there was no document".
+        """
+        before = gathered(known.old_hashes, IdTable([sealing.hash_ids(known.ids)]).find(sealing.hash_ids(self.records)))
+        parts = before.reshape(len(self), len(sealing.PART_ORDER), -1)
+        parts = np.where(parts.any(axis=2, keepdims=True), parts, _NO_PART)
+        kept: Hashes = (parts * self.stale[:, :, np.newaxis]).reshape(before.shape)
+        return kept
+
+
+def stale_parts(kept_hashes: Hashes) -> Mask:
+    """`(n, 3) bool`: which parts `Carried.kept_hashes` are about, for the `Intent` of a delta that was recorded."""
+    parts = (sealing.of_part(kept_hashes, part) for part in sealing.PART_ORDER)
+    return np.stack([part.any(axis=1) for part in parts], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
