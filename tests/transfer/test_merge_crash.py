@@ -29,9 +29,10 @@ BASES: tuple[Pair | None, ...] = ((KNOWN, KNOWN), None)
 
 
 def before_the_crash(mapping: Mapping) -> World:
-    """Every case of two parts, three times: each id has a twin whose new side moves on after the crash."""
+    """Every case of two parts, several times: what the new side does after the crash is in the last part of the id."""
     world = World(mapping=mapping)
-    for pair, old, new, later in product(BASES, (None, *FEW), (None, *FEW), ("stays", *map(str, FEW), "goes")):
+    later_on = ("stays", *map(str, (KNOWN, (1, 0, 0), (2, 2, 0))), "goes")
+    for pair, old, new, later in product(BASES, (None, *FEW), (None, *FEW), later_on):
         if pair is not None or old or new:
             world.add(f"{pair}|{old}|{new}|{later}", old, new, pair)
     return world
