@@ -61,6 +61,17 @@ ELSEWHERE = {
     "prune.renamed": "tests/backups/test_set.py",
     "many.opened": "tests/migrations/test_many.py",
     "many.recorded": "tests/migrations/test_many.py",
+    "pass.begun": "tests/migrations/test_sync.py",
+    "pass.slice_spooled": "tests/migrations/test_sync.py",
+    "pass.ended": "tests/migrations/test_sync.py",
+    "delta.written": "tests/migrations/test_sync.py",
+    "delta.batch_written": "tests/migrations/test_sync.py",
+    "delta.loaded": "tests/migrations/test_sync.py",
+    "delta.read_back": "tests/migrations/test_sync.py",
+    "delta.closed": "tests/migrations/test_sync.py",
+    "ledger.delta_recorded": "tests/migrations/test_sync.py",
+    "ledger.delta_loaded": "tests/migrations/test_sync.py",
+    "ledger.delta_closed": "tests/migrations/test_sync.py",
 }
 
 

@@ -411,6 +411,7 @@ POINTS = (
     "delta.written",
     "ledger.delta_recorded",
     "delta.batch_written",
+    "ledger.delta_loaded",
     "delta.loaded",
     "delta.read_back",
     "ledger.delta_closed",
