@@ -69,7 +69,7 @@ def go_on(world: World, on: Guards) -> Iterator[World]:
 
 def _after_switch(world: World) -> At:
     if world.answer is Answer.ROLLBACK:
-        return At.PAUSE
+        return At.PREFLIGHT
     return At.RELEASE if world.paused else At.WATCH
 
 
@@ -92,7 +92,7 @@ def _quiet(world: World) -> World:
     if world.state is State.CATCHING_UP:
         return world._replace(state=State.VERIFYING, at=At.VERIFY)
     if world.state in (State.READY, State.READS_NEW):
-        return world._replace(at=At.PAUSE if world.answer is Answer.SWITCH else At.AWAY)
+        return world._replace(at=At.PREFLIGHT if world.answer is Answer.SWITCH else At.AWAY)
     quiet = world.quiet + 1
     return world._replace(quiet=quiet, at=At.FENCES) if quiet == 2 else world._replace(quiet=quiet)
 
@@ -141,7 +141,7 @@ def s3_write(world: World, on: Guards) -> Iterator[World]:
     """The row is written, acknowledged or with an unknown fate."""
     if world.at is not At.WRITE or world.seen is None:
         return
-    there = way(world).gaining
+    there, wanted = way(world).gaining, world.seen
     found = held(world, there)
     if contested(world, there) and not world.paused and Guard.WRITE_WITHIN_PAUSE in on:
         yield world._replace(at=At.UNDO, seen=None)
@@ -153,9 +153,9 @@ def s3_write(world: World, on: Guards) -> Iterator[World]:
         elif foreign and Guard.CHECK_BEFORE_OVERWRITE in on:
             yield world._replace(at=At.PASS, seen=None)
             return
-    yield _landed(world, there, world.seen)._replace(at=At.READ_BACK)
+    yield _landed(world, there, wanted)._replace(at=At.READ_BACK)
     if world.own is None:
-        yield world._replace(own=Own(there, world.seen), at=At.FATE)
+        yield world._replace(own=Own(there, wanted), at=At.FATE)
 
 
 def _landed(world: World, there: Side, value: int) -> World:
@@ -191,6 +191,16 @@ def verify(world: World, on: Guards) -> Iterator[World]:
     if world.at is At.VERIFY:
         same = world.new == world.known
         yield world._replace(state=State.READY if same else world.state, at=At.AWAY)
+
+
+@action(Actor.RUN, "S8")
+def s8_preflight(world: World, on: Guards) -> Iterator[World]:
+    """Once more all is checked, with a scratch write to the old store; where a right is missing, nothing is begun."""
+    if world.at is At.PREFLIGHT:
+        yield world._replace(probed=True, at=At.PAUSE)
+        yield world._replace(at=At.AWAY, answer=Answer.NONE, prefer=None)
+    elif world.at is At.START and world.state is State.READY and Guard.PROBE_AFTER_APPROVAL not in on:
+        yield world._replace(probed=True)
 
 
 @action(Actor.RUN, "S9")
@@ -307,7 +317,7 @@ def s12_hook_call(world: World, on: Guards) -> Iterator[World]:
 
 @action(Actor.RUN, "S12")
 def s12_observe(world: World, on: Guards) -> Iterator[World]:
-    """The application is asked which store it uses: all of it the right one, or the run ends and lists (exit code 5)."""
+    """The application is asked which store it uses: if not all of it the right one, the run ends and lists."""
     if world.at is At.OBSERVE:
         yield from _observed(world, on)
 
@@ -363,7 +373,7 @@ def s14_late_pass(world: World, on: Guards) -> Iterator[World]:
 
 @action(Actor.RUN, "S13")
 def s13_recover(world: World, on: Guards) -> Iterator[World]:
-    """A run finds a switch that was begun: it undoes, looks again, goes on, or lists and leaves it (exit code 5)."""
+    """A run finds a switch that was begun: it undoes, looks again, goes on, or ends and lists."""
     if world.at is not At.START or world.state not in _SWITCHING:
         return
     there = way(world).gaining
@@ -406,6 +416,6 @@ def s18_go_on(world: World, on: Guards) -> Iterator[World]:
 
 RUN: tuple[Action[World], ...] = (
     s1_take_lease, begin_copy, go_on, s4_pass, s16_merge, s3_intent, s3_write, s3_fence, s3_read_back, verify,
-    s9_pause, s9_wait, s10_fences, s10_target_read, s11_manifest, s12_commit, s9_undo, s12_hook_intent, s12_hook_call,
-    s12_observe, s12_check, s12_release, s14_late_pass, s13_recover, s18_route_only, s18_go_on,
+    s8_preflight, s9_pause, s9_wait, s9_undo, s10_fences, s10_target_read, s11_manifest, s12_commit, s12_hook_intent,
+    s12_hook_call, s12_observe, s12_check, s12_release, s14_late_pass, s13_recover, s18_route_only, s18_go_on,
 )  # fmt: skip

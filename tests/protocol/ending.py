@@ -64,9 +64,9 @@ def s22_complete(world: World, on: Guards) -> Iterator[World]:
 @action(Actor.PERSON, "S23")
 def s23_drop(world: World, on: Guards) -> Iterator[World]:
     """The old collection is dropped, if a last look finds it equal to the final archive."""
-    if world.state is State.COMPLETED and world.old is not None:
-        if world.old == world.final or Guard.LAST_LOOK_BEFORE_DROP not in on:
-            yield world._replace(old=None)
+    equal = world.old == world.final or Guard.LAST_LOOK_BEFORE_DROP not in on
+    if world.state is State.COMPLETED and world.old is not None and equal:
+        yield world._replace(old=None)
 
 
 def _dropped_unequal(before: World, step: Action[World], after: World) -> bool:

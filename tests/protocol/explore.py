@@ -192,9 +192,7 @@ class _Walk(Generic[W]):
                     return self._failure(promise, world)
         return None
 
-    def _failure(
-        self, broken: Invariant[W] | Promise[W], last: W, *more: tuple[Action[W], W]
-    ) -> Failure[W]:
+    def _failure(self, broken: Invariant[W] | Promise[W], last: W, *more: tuple[Action[W], W]) -> Failure[W]:
         steps = list(reversed(more))
         while (parent := self.parents[last]) is not None:
             steps.append((parent[1], last))
@@ -211,7 +209,9 @@ def _changes(before: Any, after: Any) -> str:
     return f"  [{', '.join(found)}]" if found else ""
 
 
-QUIET: Iterable[str] = frozenset({"at", "writes_left", "faults_left", "crashes_left", "next_write", "moves_left", "gaps_left"})
+QUIET: Iterable[str] = frozenset(
+    {"at", "writes_left", "faults_left", "crashes_left", "next_write", "moves_left", "gaps_left", "approvals_left"}
+)
 """Fields that a trace does not show: the step itself says them."""
 
 

@@ -29,6 +29,7 @@ class Guard(Enum):
     POINT_READS_BEFORE_DELETE = ("S5", "a row that a torn scan missed is deleted")
     SECOND_POINT_READ = ("S5", "a row that is not visible yet is deleted")
     ABSENT_IN_TWO_PASSES = ("S5", "an update made of a delete and an insert is a hole for readers of the new store")
+    PROBE_AFTER_APPROVAL = ("S8", "the old store is written before anybody has approved")
     COMMIT_WITHIN_PAUSE = ("S12", "a switch after its pause has ended")
     EXPIRED_TOKEN_REFUSED = ("S12", "a switch call of a dead run is obeyed when it arrives late")
     PASSES_AGAIN_AFTER_CRASH = ("S13", "recovery goes on with the switch without looking again")

@@ -44,8 +44,9 @@ def _paused_elsewhere(before: World, step: Action[World], after: World) -> bool:
 
 
 def _old_touched(before: World, step: Action[World], after: World) -> bool:
-    by_us = step.actor is not Actor.APPLICATION
-    return by_us and before.old != after.old and after.state not in _WAY_BACK and Side.OLD is after.route
+    written = before.old != after.old and step.actor is not Actor.APPLICATION
+    probed = after.probed and not before.probed and after.answer is Answer.NONE
+    return (written or probed) and after.state not in _WAY_BACK and after.route is Side.OLD
 
 
 def _false_conflict(before: World, step: Action[World], after: World) -> bool:
@@ -76,7 +77,7 @@ def _copied_after_hook(before: World, step: Action[World], after: World) -> bool
     return moved and step.name == "s3_write" and before.new != after.new and before.answer is not Answer.MERGE
 
 
-INVARIANTS = (
+INVARIANTS: tuple[Invariant[World], ...] = (
     Invariant("I2", "an own late upsert overwrote a newer value", _overwritten),
     Invariant("I1", "an acknowledged write is in no store and was not listed", _vanishes),
     Invariant("I1", "an acknowledged write is not served and was not listed", _not_served),
@@ -90,7 +91,7 @@ INVARIANTS = (
     Invariant("I7", "old rows were copied over rows of an application that may have moved", _copied_after_hook),
 )
 
-PROMISES = (
+PROMISES: tuple[Promise[World], ...] = (
     Promise(
         "I3", "the clock alone does not end a pause", lambda world: world.paused, lambda world: not world.paused,
         Actor.NATURE,

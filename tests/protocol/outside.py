@@ -9,7 +9,8 @@ from tests.protocol.guards import Guard, Guards
 from tests.protocol.world import Answer, App, At, Hook, Owed, Own, Sent, Side, World, contested, forgive, held, put, way
 from vecferry.ledger.states import State
 
-__all__ = ["ABORTING", "APPLICATION", "FORWARD_AGAIN", "NATURE", "PERSON", "ROLLING_BACK", "ROUTE_ONLY", "SWITCHING", "TWO_STEPS"]
+__all__ = ["ABORTING", "APPLICATION", "FORWARD_AGAIN", "NATURE", "PERSON", "ROLLING_BACK", "ROUTE_ONLY"]
+__all__ += ["SWITCHING", "TWO_STEPS"]
 
 _NOBODY = (At.AWAY, At.DOWN)
 _SIDES = {App.OLD: (Side.OLD,), App.NEW: (Side.NEW,), App.SPLIT: (Side.OLD, Side.NEW)}
@@ -196,10 +197,10 @@ APPLICATION: tuple[Action[World], ...] = (send_write, write_lands, late_write_la
 NATURE: tuple[Action[World], ...] = (
     crash, own_write_lands, own_write_is_lost, store_forgets, pause_ends, late_call_arrives, late_call_is_lost,
 )  # fmt: skip
-PERSON = (straggler_follows,)
-SWITCHING = (approve_switch, approve_merge)
-TWO_STEPS = (s15_reads_new, s15_reads_back)
-ABORTING = (abort,)
-ROLLING_BACK = (approve_rollback, approve_merge)
-ROUTE_ONLY = (approve_route_only, approve_late_merge)
-FORWARD_AGAIN = (forward_again,)
+PERSON: tuple[Action[World], ...] = (straggler_follows,)
+SWITCHING: tuple[Action[World], ...] = (approve_switch, approve_merge)
+TWO_STEPS: tuple[Action[World], ...] = (s15_reads_new, s15_reads_back)
+ABORTING: tuple[Action[World], ...] = (abort,)
+ROLLING_BACK: tuple[Action[World], ...] = (approve_rollback, approve_merge)
+ROUTE_ONLY: tuple[Action[World], ...] = (approve_route_only, approve_late_merge)
+FORWARD_AGAIN: tuple[Action[World], ...] = (forward_again,)

@@ -1,4 +1,4 @@
-"""A rolling run: two workspaces that switch and go back one by one, and a record that changes its workspace (S19-S21)."""
+"""A rolling run: workspaces that switch and go back one by one, and a record that changes its own (S19, S20)."""
 
 from __future__ import annotations
 
@@ -164,9 +164,9 @@ def s20_carry_across(world: World, on: Guards) -> Iterator[World]:
         return
     for here, there in ((Side.OLD, Side.NEW), (Side.NEW, Side.OLD)):
         row = _held(world, here)
-        if row is not None and row != world.known and _route(world, row.group) is there:
-            if _held(world, there) == world.known:
-                yield _carried(world, row, here)
+        changed = row is not None and row != world.known and _held(world, there) == world.known
+        if row is not None and changed and _route(world, row.group) is there:
+            yield _carried(world, row, here)
 
 
 @action(Actor.RUN, "S12")

@@ -24,7 +24,7 @@ __all__ = ["LONG", "SHORT", "SHOWS"]
 PLANNED = World(State.PLANNED)
 EMPTY = World(State.PLANNED, old=0, owed=())
 READY = World(State.READY, new=1, known=1)
-SWITCHED = World(State.SWITCHED, new=1, known=1, route=Side.NEW, reads=Side.NEW, app=App.NEW)
+SWITCHED = World(State.SWITCHED, new=1, known=1, route=Side.NEW, reads=Side.NEW, app=App.NEW, probed=True)
 WRITTEN = SWITCHED._replace(new=2, owed=(Owed(2, False),), next_write=3)
 LATE_UNDER_WAY = WRITTEN._replace(sent=Sent(Side.OLD, 3, late=True), writes_left=0, faults_left=0)
 CALLING = SWITCHED._replace(
@@ -38,9 +38,9 @@ def _scenario(name: str, starts: tuple[World, ...], *more: tuple[Action[World], 
     return Scenario(name, starts, (*RUN, *around), INVARIANTS, PROMISES)
 
 
-def _longer(scenario: Scenario[World], **budget: int) -> Scenario[World]:
-    starts = tuple(world._replace(**budget) for world in scenario.starts)
-    return replace(scenario, name=f"{scenario.name}, longer", starts=starts)
+def _longer(scenario: Scenario[World], writes: int = 1, crashes: int = 1) -> Scenario[World]:
+    starts = tuple(world._replace(writes_left=writes, crashes_left=crashes) for world in scenario.starts)
+    return replace(scenario, name=f"{scenario.name}, writes {writes}, crashes {crashes}", starts=starts)
 
 
 _CUTOVER = _scenario("cutover", (PLANNED, EMPTY), outside.SWITCHING, outside.ABORTING)
@@ -57,12 +57,12 @@ SHORT: tuple[Scenario[Any], ...] = (
 """Those that every run of the tests walks: one write of the application, one fault, one crash."""
 
 LONG: tuple[Scenario[Any], ...] = (
-    _longer(_CUTOVER, writes_left=2),
-    _longer(_CUTOVER, crashes_left=2),
-    _longer(_TWO_STEPS, writes_left=2),
-    _longer(_ROLLBACK, crashes_left=2),
-    _longer(_ROUTE_ONLY, writes_left=2, crashes_left=2),
-    replace(_longer(_THERE_AND_BACK, crashes_left=1), starts=(READY,)),
+    _longer(_CUTOVER, writes=2),
+    _longer(_CUTOVER, crashes=2),
+    _longer(_TWO_STEPS, writes=2),
+    _longer(_ROLLBACK, crashes=2),
+    _longer(_ROUTE_ONLY, writes=2, crashes=2),
+    replace(_longer(_THERE_AND_BACK), starts=(READY,)),
 )
 """The same worlds with two writes or two crashes, and a whole way there, back, and there again."""
 
@@ -72,6 +72,7 @@ SHOWS: dict[Guard, Scenario[Any]] = {
     Guard.FENCE_LATE_UPSERTS: _CUTOVER,
     Guard.READ_BACK_BEFORE_HOOK: _CUTOVER,
     Guard.PAUSE_HAS_AN_END: _TWO_STEPS,
+    Guard.PROBE_AFTER_APPROVAL: _TWO_STEPS,
     Guard.COMMIT_WITHIN_PAUSE: _TWO_STEPS,
     Guard.PASSES_AGAIN_AFTER_CRASH: _TWO_STEPS,
     Guard.UNDO_ONLY_BEFORE_COMMIT: _TWO_STEPS,

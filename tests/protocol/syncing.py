@@ -43,8 +43,10 @@ def write(world: World, on: Guards) -> Iterator[World]:
     if world.paused or not world.writes_left:
         return
     done = world._replace(truth=world.next_write, next_write=world.next_write + 1, writes_left=world.writes_left - 1)
-    side = {"new": done.truth} if world.state is State.SWITCHED else {"old": done.truth}
-    yield done._replace(**side)
+    if world.state is State.SWITCHED:
+        yield done._replace(new=done.truth)
+    else:
+        yield done._replace(old=done.truth)
 
 
 @action(Actor.RUN, "S6")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vecferry.ledger.states import State
 
-__all__ = ["BACK", "FORWARD", "Answer", "App", "At", "Hook", "Own", "Owed", "Sent", "Side", "Way", "World", "held"]
+__all__ = ["BACK", "FORWARD", "Answer", "App", "At", "Hook", "Owed", "Own", "Sent", "Side", "Way", "World", "held"]
 __all__ += ["contested", "expected", "forgive", "merging", "put", "served", "way"]
 
 
@@ -60,6 +60,7 @@ class At(StrEnum):
     FATE = "fate unknown"
     READ_BACK = "read back"
     VERIFY = "verify"
+    PREFLIGHT = "preflight"
     PAUSE = "pause"
     WAIT = "wait"
     FENCES = "fences"
@@ -101,7 +102,8 @@ class Owed(NamedTuple):
 class World(NamedTuple):
     """All that counts. `known` is what both stores held when they were last found equal.
 
-    `kept` are what old and new hold where a merge left them different.
+    `kept` are what old and new hold where a merge left them different. `probed`: whether a write to the old store was
+    tried, on a scratch row.
 
     `before` is what our write replaced where it is the last one; while it is not `settled`, a restart brings it back.
     """
@@ -118,6 +120,7 @@ class World(NamedTuple):
     before: Own | None = None
     settled: bool = True
     own: Own | None = None
+    probed: bool = False
     paused: bool = False
     route: Side = Side.OLD
     reads: Side = Side.OLD
@@ -148,9 +151,7 @@ class Way(NamedTuple):
 FORWARD = Way(Side.OLD, Side.NEW, State.FROZEN, State.SWITCHING, State.SWITCHED)
 BACK = Way(Side.NEW, Side.OLD, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK)
 
-_BACKWARD = frozenset(
-    {State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK, State.ROLLED_BACK_UNMERGED}
-)
+_BACKWARD = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK, State.ROLLED_BACK_UNMERGED})
 
 
 def way(world: World) -> Way:

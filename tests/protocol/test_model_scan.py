@@ -1,0 +1,55 @@
+"""Scan mode with all its guards: whatever the order of steps, crashes and late writes, nothing goes wrong."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.protocol.explore import Explored, Scenario, explore
+from tests.protocol.guards import ALL
+from tests.protocol.scenarios import LONG, SHORT
+from tests.protocol.world import World
+from vecferry.ledger.states import State
+from vecferry.routing.states import TRANSITIONS
+
+WITHOUT_A_PAUSE = {(State.READY, State.SWITCHED), (State.SWITCHED, State.ROLLED_BACK)}
+"""Steps of the switch that pauses nothing (decision 0006): the protocol of scan mode does not have them."""
+
+
+@cache
+def walked(scenario: Scenario[Any]) -> Explored[Any]:
+    """A scenario with all guards, walked once for all tests."""
+    return explore(scenario, ALL)
+
+
+@pytest.mark.parametrize("scenario", SHORT, ids=lambda scenario: scenario.name)
+def test_s1_to_s24_nothing_goes_wrong_with_all_guards(scenario: Scenario[Any]) -> None:
+    """No invariant breaks in any world that can be reached."""
+    assert walked(scenario).failure is None, str(walked(scenario).failure)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", LONG, ids=lambda scenario: scenario.name)
+def test_s1_to_s24_nothing_goes_wrong_in_larger_worlds(scenario: Scenario[Any]) -> None:
+    """Two writes or two crashes do not break what one does not."""
+    found = explore(scenario, ALL)
+    assert found.failure is None, str(found.failure)
+
+
+def test_every_step_is_taken_somewhere() -> None:
+    """A step that no world ever takes would be a hole in the model."""
+    of_machine = [scenario for scenario in SHORT if isinstance(scenario.starts[0], World)]
+    others = [scenario for scenario in SHORT if scenario not in of_machine]
+    assert len(of_machine) == 5
+    for group in (of_machine, *([one] for one in others)):
+        known = {step.name for scenario in group for step in scenario.actions}
+        assert set.union(*(set(walked(scenario).taken) for scenario in group)) == known
+
+
+def test_the_model_takes_every_step_of_the_table_and_no_other() -> None:
+    """What the model walks and what `vecferry.routing.states` allows is the same, but for the switch without a pause."""
+    taken = frozenset[tuple[State, State]]().union(*(walked(scenario).moves for scenario in SHORT))
+    assert {(step.source, step.target) for step in TRANSITIONS} - taken <= WITHOUT_A_PAUSE
+    assert taken <= {(step.source, step.target) for step in TRANSITIONS}
