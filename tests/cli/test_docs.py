@@ -31,7 +31,7 @@ COMMANDS = _commands(typer.main.get_command(app))
 EVERY_COMMAND = {
     "demo", "stores", "doctor", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
     "resume", "approve", "abort", "unpause", "route", "rollback", "discard", "verify", "backups list", "backups verify",
-    "backups prune",
+    "backups prune", "complete", "decommission", "ledger rebuild", "sync",
 }  # fmt: skip
 
 
@@ -121,6 +121,10 @@ def test_the_documents_have_the_keys_that_the_docs_say(
     found["inventory"] = vecferry("inventory", source, "--json").document
     found["route"] = vecferry("route", "docs", "--json").document
     found |= {word: vecferry(word, name, "--json").document for word in ("rollback", "discard")}
+    again = vecferry("migrate", *pair, "--approve", "auto", "--archive", tmp_path / "archive", "--json")
+    name = again.document["migration"]["id"]
+    found["complete"] = vecferry("complete", name, "--json").document
+    found["decommission"] = vecferry("decommission", name, "--json").document
     found["backup"] = vecferry("backup", source, tmp_path / "b", "--json").document
     found["restore` of files"] = vecferry(
         "restore", tmp_path / "b", f"numpy://{tmp_path}/c/docs.npy", "--json"

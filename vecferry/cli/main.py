@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from vecferry.cli.advice import USAGE, error_document
-from vecferry.cli.commands import answering, backups, looking, moving
+from vecferry.cli.commands import answering, backups, ending, looking, moving
 from vecferry.cli.grouping import register
 from vecferry.cli.screen import Screen
 
@@ -23,7 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-register(app, (moving.PANEL, backups.PANEL, looking.PANEL, answering.PANEL), backups.GROUPS)
+register(
+    app, (moving.PANEL, backups.PANEL, looking.PANEL, answering.PANEL, ending.PANEL), backups.GROUPS | ending.GROUPS
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from vecferry import address, sealing
 from vecferry import batch as columns
-from vecferry import sealing
 from vecferry.config import MigrationConfig
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import NotFound
@@ -18,6 +18,7 @@ from vecferry.mapping import decide as decide_mapping
 from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
 from vecferry.routing import states
 from vecferry.stores import registry
+from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, DISCARDED_FACT
 from vecferry.transfer import pace, progress, retry
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.originals import in_original_terms
@@ -144,8 +145,18 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
             )
         elif question is not None and question.answer is Answer.APPROVED:
             unwanted = {"approve"}
-    elif migration.planned_at is None or ledger.fact(migration.id, "discarded") is not None:
+    elif migration.planned_at is None or ledger.fact(migration.id, DISCARDED_FACT) is not None:
         unwanted = {"discard"}
+    elif _old_stays(ledger, migration):
+        unwanted = {"decommission"}
     workspaces = [one.state for one in ledger.workspaces(migration.id)]
     found = states.next_commands(migration.state, migration.id, workspaces)
-    return tuple(command for command in found if command.split()[1] not in unwanted)
+    wanted = (command for command in found if command.split()[1] not in unwanted)
+    return tuple(f"{one} --collection NAME" if one.split()[1] == "decommission" else one for one in wanted)
+
+
+def _old_stays(ledger: Ledger, migration: Migration) -> bool:
+    """Whether there is no old store to drop (any more): files are never deleted."""
+    scheme = address.parse(migration.source_url).scheme
+    keeps = registry.holds_files(scheme) or registry.entry(scheme).only_read
+    return keeps or ledger.fact(migration.id, DECOMMISSIONED_FACT) is not None

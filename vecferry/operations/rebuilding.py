@@ -19,7 +19,7 @@ __all__ = ["Proposal", "Rebuilt", "propose", "rebuild"]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a ledger would say. `open_deltas`: files of deltas that nobody read back; the way back looks at their rows."""
+    """What a ledger would say. `open_deltas`: files of deltas that nobody read back; a way back looks for itself."""
 
     statement: Statement
     folder: Path

@@ -1,20 +1,17 @@
-"""Resume, approve, unpause, abort, rollback, discard."""
+"""Resume, approve, unpause."""
 
 from __future__ import annotations
 
-from functools import partial
-
-from vecferry import plain
 from vecferry.cli.actions import many_runs
 from vecferry.cli.actions.prefect_runs import resume_paused
 from vecferry.cli.actions.runs import conduct
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.ledger import Holder, Ledger
-from vecferry.operations import look, migrations, pausing, routes
+from vecferry.operations import look, migrations, pausing
 from vecferry.strategies.runner import Ref
 
-__all__ = ["abort", "approve", "discard", "resume", "rollback", "unpause"]
+__all__ = ["approve", "resume", "unpause"]
 
 
 def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
@@ -24,12 +21,6 @@ def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
         return many_runs.resume(screen, ledger_place, group)
     ledger, ref = _named(screen, ledger_place, text)
     return conduct(screen, ledger, ref)
-
-
-def rollback(screen: Screen, ledger_place: str | None, text: str, *, leave_new_writes: bool) -> Result:
-    """Switch the route back."""
-    ledger, ref = _named(screen, ledger_place, text)
-    return conduct(screen, ledger, ref, partial(routes.rollback, ref=ref, leave_new_writes=leave_new_writes))
 
 
 def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -> Result:
@@ -73,24 +64,6 @@ def _pauses(number: int) -> str:
     if number == 0:
         return "no writes were paused"
     return "writes are released" if number == 1 else f"the writes of {number} workspaces are released"
-
-
-def abort(screen: Screen, ledger_place: str | None, text: str) -> Result:
-    """End it before its switch."""
-    ledger, ref = _named(screen, ledger_place, text)
-    state = migrations.abort(ledger, ref.migration)
-    commands = look.status(ledger, ref.migration).next_commands
-    document = {"migration": ref.migration, "state": plain.to_plain(state), "next_commands": list(commands)}
-    lines = [f"Migration {ref.migration}: {state}; nothing was dropped", *(f"next: {command}" for command in commands)]
-    return Result(document, ("\n".join(lines),))
-
-
-def discard(ledger_place: str | None, text: str) -> Result:
-    """Drop what it left behind."""
-    ledger = Ledger.open(ledger_place)
-    migration = ledger.migration(text)
-    dropped = routes.discard(ledger, migration.id)
-    return Result({"migration": migration.id, "discarded": dropped}, (f"Dropped {dropped}",))
 
 
 def _named(screen: Screen, ledger_place: str | None, text: str) -> tuple[Ledger, Ref]:

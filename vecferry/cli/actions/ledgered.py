@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from vecferry import plain
@@ -14,6 +15,7 @@ from vecferry.ledger import LIVE, Ledger, Migration, SliceRow
 from vecferry.model import Verdict
 from vecferry.operations import look
 from vecferry.operations.report import report
+from vecferry.operations.standing import Standing, standing
 from vecferry.operations.sync import Lag, lag
 from vecferry.strategies.sheets import Sheet
 
@@ -54,15 +56,16 @@ def status(screen: Screen, ledger_place: str | None, text: str | None, *, detail
     found = look.status(ledger, text or _newest(ledger))
     screen.migration = found.migration.id
     behind = lag(ledger, found.migration.id)
+    now = standing(ledger, found.migration)
     more = {"progress": _progress(found), "sync": None if behind is None else plain.to_plain(behind)}
-    document = report(ledger, found.migration.id) | more
-    pages = [_status_sheet(found, document, behind)]
+    document = report(ledger, found.migration.id) | more | now.to_json()
+    pages = [_status_sheet(found, document, behind, now)]
     if detailed:
         document["slice_list"] = [_slice(row) for row in found.slices]
         pages += [_slices_sheet(found), _audit_sheet(found)]
     else:
         del document["audit"]
-    return Result(document, tuple(pages))
+    return Result(document, tuple(pages), now.verdict(found.migration))
 
 
 def _newest(ledger: Ledger) -> str:
@@ -82,7 +85,7 @@ def _progress(found: look.Status) -> dict[str, int]:
     }
 
 
-def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | None) -> Sheet:
+def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | None, now: Standing) -> Sheet:
     migration, done = found.migration, document["progress"]
     phases = f"{done['exported']} exported, {done['loaded']} loaded, {done['validated']} validated"
     rows = [
@@ -100,8 +103,29 @@ def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | No
         rows.append(("lag", _lag_text(behind)))
     if found.route is not None:
         rows.append(("route", f"{found.route.name} -> {found.route.url} (epoch {found.route.epoch})"))
+    rows += list(_standing_rows(now))
     rows += [("next", command) for command in found.next_commands]
     return Sheet("status", f"Migration {migration.id}: {migration.state}", ("what", "value"), tuple(rows))
+
+
+def _standing_rows(now: Standing) -> Iterator[tuple[str, str]]:
+    """What is observed, with its time; who is paused; what is open; who is at work."""
+    for look_ in now.observed:
+        of = f" of workspace {look_.recorded.workspace}" if look_.recorded.workspace else ""
+        for one in look_.seen:
+            says = one.error or f"{one.url}, writes {one.writes or 'not said'}"
+            yield f"{one.where}{of}", f"{says} (seen {one.at:%H:%M:%S} UTC)"
+    yield from (("differs", line) for line in now.differences)
+    for pause in now.pauses:
+        ends = "until" if now.at is not None and pause.holds(now.at) else "never released, ended at"
+        of = f" of workspace {pause.workspace}" if pause.workspace else ""
+        yield f"writes{of}", f"paused since {pause.paused_at:%H:%M:%S} UTC, {ends} {pause.paused_until:%H:%M:%S} UTC"
+    for delta in now.open_deltas:
+        yield "open delta", f"{delta.number} ({delta.direction}): {delta.receipt.rows:,} records, not read back yet"
+    for call in now.open_calls:
+        yield "open call", f"{call.number}: {call.action}, begun {call.intended_at:%H:%M:%S} UTC, fate unknown"
+    if now.at_work is not None:
+        yield "at work", f"{now.at_work.holder}, lease until {now.at_work.expires_at:%H:%M:%S} UTC"
 
 
 def _lag_text(behind: Lag) -> str:
