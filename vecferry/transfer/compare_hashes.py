@@ -94,7 +94,7 @@ class HashTables:
         if isinstance(error, self._full):
             return Stopped(
                 f"comparing ids and hashes needs more room: {str(error).partition(chr(10))[0]}",
-                advice="free some space beside the archive, or give more memory with --memory-mb",
+                advice="free some space beside the archive; `sync: memory_mb` of the migration file bounds the memory",
             )
         return error
 
