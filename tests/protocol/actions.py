@@ -35,28 +35,26 @@ _SWITCHED = frozenset({State.SWITCHED, State.ROLLED_BACK})
 _APP = {Side.OLD: App.OLD, Side.NEW: App.NEW}
 
 
-@action(Actor.RUN, "S1")
+@action(Actor.RUN, "S1", at=(At.AWAY, At.DOWN))
 def s1_take_lease(world: World, on: Guards) -> Iterator[World]:
-    """A run takes the lease, and has waited out the writes of a dead one."""
-    if world.at not in (At.AWAY, At.DOWN) or world.state is State.ABORTED:
+    """A run takes the lease; after a dead one the wait for the driver's time-out ends."""
+    if world.state is State.ABORTED:
         return
     if Guard.FENCE_LATE_UPSERTS in on and world.own:
         return
     yield world._replace(at=At.START)
 
 
-@action(Actor.RUN)
+@action(Actor.RUN, at=At.START)
 def begin_copy(world: World, on: Guards) -> Iterator[World]:
     """The plan is stored and copying begins."""
-    if world.at is At.START and world.state is State.PLANNED:
+    if world.state is State.PLANNED:
         yield world._replace(state=State.COPYING, at=At.PASS)
 
 
-@action(Actor.RUN)
+@action(Actor.RUN, at=At.START)
 def go_on(world: World, on: Guards) -> Iterator[World]:
     """It goes on where the ledger says."""
-    if world.at is not At.START:
-        return
     if world.state in _PASSING:
         yield world._replace(at=At.PASS)
     elif world.state is State.VERIFYING:
@@ -73,10 +71,10 @@ def _after_switch(world: World) -> At:
     return At.RELEASE if world.paused else At.WATCH
 
 
-@action(Actor.RUN, "S4")
+@action(Actor.RUN, "S4", at=At.PASS)
 def s4_pass(world: World, on: Guards) -> Iterator[World]:
     """A pass reads the old store and compares it with the known state."""
-    if world.at is not At.PASS or merging(world):
+    if merging(world):
         return
     found = world.old
     if world.known == found and not world.intents:
@@ -97,10 +95,10 @@ def _quiet(world: World) -> World:
     return world._replace(quiet=quiet, at=At.FENCES) if quiet == 2 else world._replace(quiet=quiet)
 
 
-@action(Actor.RUN, "S16")
+@action(Actor.RUN, "S16", at=At.PASS)
 def s16_merge(world: World, on: Guards) -> Iterator[World]:
     """A pass reads both stores and compares both with the known pair."""
-    if world.at is not At.PASS or not merging(world):
+    if not merging(world):
         return
     lost, gained = held(world, way(world).losing), held(world, way(world).gaining)
     if not world.intents and ((world.old, world.new) == world.kept or lost == gained == world.known):
@@ -128,18 +126,18 @@ def _conflict(world: World, lost: int) -> World:
     return world._replace(conflict=True, at=At.UNDO)
 
 
-@action(Actor.RUN, "S3")
+@action(Actor.RUN, "S3", at=At.INTENT)
 def s3_intent(world: World, on: Guards) -> Iterator[World]:
     """The intent (before, wanted) is committed."""
-    if world.at is At.INTENT and world.seen is not None:
+    if world.seen is not None:
         intents = tuple(sorted({*world.intents, world.seen}))
         yield world._replace(intents=intents, at=At.WRITE)
 
 
-@action(Actor.RUN, "S3")
+@action(Actor.RUN, "S3", at=At.WRITE)
 def s3_write(world: World, on: Guards) -> Iterator[World]:
     """The row is written, acknowledged or with an unknown fate."""
-    if world.at is not At.WRITE or world.seen is None:
+    if world.seen is None:
         return
     there, wanted = way(world).gaining, world.seen
     found = held(world, there)
@@ -165,17 +163,17 @@ def _landed(world: World, there: Side, value: int) -> World:
     return put(world, there, value)._replace(before=Own(there, held(world, there)), settled=False)
 
 
-@action(Actor.RUN, "S3")
+@action(Actor.RUN, "S3", at=At.FATE)
 def s3_fence(world: World, on: Guards) -> Iterator[World]:
-    """The driver's time-out is waited out, so that the write has landed or never will."""
-    if world.at is At.FATE and not (Guard.FENCE_LATE_UPSERTS in on and world.own):
+    """The wait for the driver's time-out ends, after which the write has landed or never will."""
+    if world.own is None or Guard.FENCE_LATE_UPSERTS not in on:
         yield world._replace(at=At.READ_BACK)
 
 
-@action(Actor.RUN, "S3")
+@action(Actor.RUN, "S3", at=At.READ_BACK)
 def s3_read_back(world: World, on: Guards) -> Iterator[World]:
     """The row is read back, which closes its intents, or is written again."""
-    if world.at is not At.READ_BACK or world.seen is None:
+    if world.seen is None:
         return
     if held(world, way(world).gaining) != world.seen:
         yield world._replace(at=At.WRITE)
@@ -185,29 +183,26 @@ def s3_read_back(world: World, on: Guards) -> Iterator[World]:
         yield world._replace(known=world.seen, kept=None, intents=(), seen=None, settled=settled, at=At.PASS)
 
 
-@action(Actor.RUN)
+@action(Actor.RUN, at=At.VERIFY)
 def verify(world: World, on: Guards) -> Iterator[World]:
     """The target is compared with the archive."""
-    if world.at is At.VERIFY:
-        same = world.new == world.known
-        yield world._replace(state=State.READY if same else world.state, at=At.AWAY)
+    same = world.new == world.known
+    yield world._replace(state=State.READY if same else world.state, at=At.AWAY)
 
 
-@action(Actor.RUN, "S8")
+@action(Actor.RUN, "S8", at=(At.START, At.PREFLIGHT))
 def s8_preflight(world: World, on: Guards) -> Iterator[World]:
     """Once more all is checked, with a scratch write to the old store; where a right is missing, nothing is begun."""
     if world.at is At.PREFLIGHT:
         yield world._replace(probed=True, at=At.PAUSE)
         yield world._replace(at=At.AWAY, answer=Answer.NONE, prefer=None)
-    elif world.at is At.START and world.state is State.READY and Guard.PROBE_AFTER_APPROVAL not in on:
+    elif world.state is State.READY and Guard.PROBE_AFTER_APPROVAL not in on:
         yield world._replace(probed=True)
 
 
-@action(Actor.RUN, "S9")
+@action(Actor.RUN, "S9", at=At.PAUSE)
 def s9_pause(world: World, on: Guards) -> Iterator[World]:
     """The application's writes are paused, and it says so."""
-    if world.at is not At.PAUSE:
-        return
     if world.state is State.ROLLED_BACK_UNMERGED and Guard.MERGE_UNDER_PAUSE not in on:
         yield world._replace(at=At.PASS)
         return
@@ -222,30 +217,24 @@ def _paused(world: World, on: Guards) -> World:
     return world._replace(paused=True, calling=calling)
 
 
-@action(Actor.RUN, "S9")
+@action(Actor.RUN, "S9", at=At.WAIT)
 def s9_wait(world: World, on: Guards) -> Iterator[World]:
-    """The application's write time-out and the visibility delay are waited out."""
-    if world.at is not At.WAIT:
-        return
+    """The wait for the application's write time-out and the visibility delay ends."""
     if Guard.WAIT_AFTER_PAUSE in on and world.sent and not world.sent.late:
         return
     yield world._replace(at=At.PASS, quiet=0)
 
 
-@action(Actor.RUN, "S10")
+@action(Actor.RUN, "S10", at=At.FENCES)
 def s10_fences(world: World, on: Guards) -> Iterator[World]:
-    """Own fences are over: what was written is there for good, and nothing of ours is under way."""
-    if world.at is not At.FENCES:
-        return
+    """The wait for own fences ends, after which nothing of ours is under way."""
     if world.own is None or Guard.FENCE_LATE_UPSERTS not in on:
         yield world._replace(at=At.TARGET, settled=True)
 
 
-@action(Actor.RUN, "S10")
+@action(Actor.RUN, "S10", at=At.TARGET)
 def s10_target_read(world: World, on: Guards) -> Iterator[World]:
-    """The store that gains the writes is read and compared with the known state."""
-    if world.at is not At.TARGET:
-        return
+    """The last read of the store that gains the writes, against the known state, is over."""
     there = way(world).gaining
     if Guard.READ_TARGET_LAST not in on or held(world, there) == expected(world, there):
         yield world._replace(at=_after_target(world))
@@ -261,29 +250,24 @@ def _after_target(world: World) -> At:
     return At.HOOK if world.route is way(world).gaining else At.MANIFEST
 
 
-@action(Actor.RUN, "S11")
+@action(Actor.RUN, "S11", at=At.MANIFEST)
 def s11_manifest(world: World, on: Guards) -> Iterator[World]:
     """The cutover manifest is written and read back."""
-    if world.at is At.MANIFEST:
-        yield world._replace(state=way(world).switching, at=At.COMMIT)
+    yield world._replace(state=way(world).switching, at=At.COMMIT)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.COMMIT)
 def s12_commit(world: World, on: Guards) -> Iterator[World]:
-    """One transaction moves the route if the pause has time left, and refuses otherwise."""
-    if world.at is not At.COMMIT:
-        return
+    """The transaction that moves the route is tried."""
     if world.paused or Guard.COMMIT_WITHIN_PAUSE not in on:
         yield world._replace(route=way(world).gaining, reads=way(world).gaining, hook=Hook.NONE, at=At.HOOK)
     else:
         yield world._replace(state=way(world).frozen, at=At.UNDO)
 
 
-@action(Actor.RUN, "S9")
+@action(Actor.RUN, "S9", at=At.UNDO)
 def s9_undo(world: World, on: Guards) -> Iterator[World]:
-    """What was begun is undone, and the writes are released in the same transaction."""
-    if world.at is not At.UNDO:
-        return
+    """What was begun is undone."""
     back = {State.ROLLBACK_FROZEN: State.SWITCHED}.get(world.state, world.state)
     if world.state is State.FROZEN:
         back = State.READS_NEW if world.reads is Side.NEW else State.READY
@@ -292,22 +276,18 @@ def s9_undo(world: World, on: Guards) -> Iterator[World]:
     yield undone._replace(answer=Answer.NONE, prefer=None)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.HOOK)
 def s12_hook_intent(world: World, on: Guards) -> Iterator[World]:
     """The intent to move the application is recorded, while the pause holds."""
-    if world.at is not At.HOOK:
-        return
     if world.paused or Guard.COMMIT_WITHIN_PAUSE not in on:
         yield world._replace(hook=Hook.INTENDED, at=At.CALL)
     else:
         yield world._replace(at=At.AWAY)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.CALL)
 def s12_hook_call(world: World, on: Guards) -> Iterator[World]:
     """The application is called to move: it does, one instance of it does, or none."""
-    if world.at is not At.CALL:
-        return
     yield world._replace(at=At.OBSERVE)
     if world.paused or Guard.EXPIRED_TOKEN_REFUSED not in on:
         there = _APP[way(world).gaining]
@@ -315,11 +295,10 @@ def s12_hook_call(world: World, on: Guards) -> Iterator[World]:
             yield world._replace(app=app, at=At.OBSERVE)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.OBSERVE)
 def s12_observe(world: World, on: Guards) -> Iterator[World]:
     """The application is asked which store it uses: if not all of it the right one, the run ends and lists."""
-    if world.at is At.OBSERVE:
-        yield from _observed(world, on)
+    yield from _observed(world, on)
 
 
 def _observed(world: World, on: Guards) -> Iterator[World]:
@@ -339,11 +318,9 @@ def _left_alone(world: World) -> World:
     return world._replace(at=At.AWAY, answer=Answer.NONE, prefer=None)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.CHECK)
 def s12_check(world: World, on: Guards) -> Iterator[World]:
     """After the check the state says that it is switched."""
-    if world.at is not At.CHECK:
-        return
     state = way(world).switched
     if world.state is State.ROLLED_BACK_UNMERGED and world.answer is not Answer.MERGE:
         state = world.state
@@ -351,18 +328,15 @@ def s12_check(world: World, on: Guards) -> Iterator[World]:
     yield done._replace(answer=Answer.NONE, prefer=None, conflict=False)
 
 
-@action(Actor.RUN, "S12")
+@action(Actor.RUN, "S12", at=At.RELEASE)
 def s12_release(world: World, on: Guards) -> Iterator[World]:
     """The writes are released, last of all."""
-    if world.at is At.RELEASE:
-        yield world._replace(paused=False, at=At.WATCH if world.state in _SWITCHED else At.AWAY)
+    yield world._replace(paused=False, at=At.WATCH if world.state in _SWITCHED else At.AWAY)
 
 
-@action(Actor.RUN, "S14")
+@action(Actor.RUN, "S14", at=At.WATCH)
 def s14_late_pass(world: World, on: Guards) -> Iterator[World]:
-    """The side that lost the writes is read once more, and what is there is listed."""
-    if world.at is not At.WATCH:
-        return
+    """The late pass over the side that lost the writes is over."""
     here = Side.OLD if world.state is State.SWITCHED else Side.NEW
     guard = Guard.LATE_PASS_AFTER_SWITCH if here is Side.OLD else Guard.LATE_PASS_AFTER_ROLLBACK
     found = held(world, here)
@@ -371,10 +345,10 @@ def s14_late_pass(world: World, on: Guards) -> Iterator[World]:
     yield world._replace(at=At.DONE)
 
 
-@action(Actor.RUN, "S13")
+@action(Actor.RUN, "S13", at=At.START)
 def s13_recover(world: World, on: Guards) -> Iterator[World]:
     """A run finds a switch that was begun: it undoes, looks again, goes on, or ends and lists."""
-    if world.at is not At.START or world.state not in _SWITCHING:
+    if world.state not in _SWITCHING:
         return
     there = way(world).gaining
     if world.route is not there or Guard.UNDO_ONLY_BEFORE_COMMIT not in on:
@@ -393,18 +367,18 @@ def s13_recover(world: World, on: Guards) -> Iterator[World]:
         yield _paused(world, on)._replace(at=At.CALL)
 
 
-@action(Actor.RUN, "S18")
+@action(Actor.RUN, "S18", at=At.START)
 def s18_route_only(world: World, on: Guards) -> Iterator[World]:
     """The new store is out of reach: writes are paused and the route goes back without it."""
-    if world.at is At.START and world.answer is Answer.ROUTE_ONLY and world.state is State.SWITCHED:
+    if world.answer is Answer.ROUTE_ONLY and world.state is State.SWITCHED:
         moved = _paused(world, on)._replace(route=Side.OLD, reads=Side.OLD, hook=Hook.NONE, at=At.HOOK)
         yield moved._replace(state=State.ROLLED_BACK_UNMERGED)
 
 
-@action(Actor.RUN, "S18")
+@action(Actor.RUN, "S18", at=At.START)
 def s18_go_on(world: World, on: Guards) -> Iterator[World]:
     """A run finds a route that went back alone: it moves the application, merges, or releases the writes."""
-    if world.at is not At.START or world.state is not State.ROLLED_BACK_UNMERGED:
+    if world.state is not State.ROLLED_BACK_UNMERGED:
         return
     if world.hook is Hook.CONFIRMED:
         yield world._replace(at=At.PAUSE if world.answer is Answer.MERGE else At.RELEASE)

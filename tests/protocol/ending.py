@@ -54,7 +54,7 @@ def s14_late_pass(world: World, on: Guards) -> Iterator[World]:
 
 @action(Actor.PERSON, "S22")
 def s22_complete(world: World, on: Guards) -> Iterator[World]:
-    """The way back is ended, when the late pass finds nothing and all of the application is seen on the new store."""
+    """The way back is ended by `complete`."""
     if world.state is State.SWITCHED and world.old == world.final:
         if world.straggler and Guard.OBSERVED_ROUTE_AT_COMPLETE in on:
             return
@@ -63,7 +63,7 @@ def s22_complete(world: World, on: Guards) -> Iterator[World]:
 
 @action(Actor.PERSON, "S23")
 def s23_drop(world: World, on: Guards) -> Iterator[World]:
-    """The old collection is dropped, if a last look finds it equal to the final archive."""
+    """The old collection is dropped by `decommission`."""
     equal = world.old == world.final or Guard.LAST_LOOK_BEFORE_DROP not in on
     if world.state is State.COMPLETED and world.old is not None and equal:
         yield world._replace(old=None)

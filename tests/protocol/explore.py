@@ -27,21 +27,27 @@ class Actor(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Action(Generic[W]):
-    """One step of somebody: the worlds after it, none where it cannot be taken."""
+    """One step of somebody: the worlds after it, none where it cannot be taken.
+
+    `at` says where a run must be for it, so that it is not tried in vain elsewhere; empty means anywhere.
+    """
 
     name: str
     actor: Actor
     step: str
     says: str
     run: Callable[[W, Guards], Iterator[W]]
+    at: tuple[str, ...] = ()
 
 
-def action(actor: Actor, step: str = "") -> Callable[[Callable[[W, Guards], Iterator[W]]], Action[W]]:
+def action(
+    actor: Actor, step: str = "", *, at: str | tuple[str, ...] = ()
+) -> Callable[[Callable[[W, Guards], Iterator[W]]], Action[W]]:
     """Make an action of a function; the first line of its docstring is what a trace says."""
 
     def made(run: Callable[[W, Guards], Iterator[W]]) -> Action[W]:
         says = (run.__doc__ or run.__name__).splitlines()[0].rstrip(".")
-        return Action(run.__name__, actor, step, says, run)
+        return Action(run.__name__, actor, step, says, run, (at,) if isinstance(at, str) else at)
 
     return made
 
@@ -131,6 +137,7 @@ class _Walk(Generic[W]):
         self.scenario, self.guards = scenario, guards
         self.parents: dict[W, tuple[W, Action[W]] | None] = dict.fromkeys(scenario.starts)
         self.edges: list[tuple[W, Action[W], W]] = []
+        self.possible: dict[str | None, tuple[Action[W], ...]] = {}
         self.transitions = 0
         self.taken: set[str] = set()
         self.moves: set[tuple[State, State]] = set()
@@ -156,7 +163,7 @@ class _Walk(Generic[W]):
 
     def _expand(self, before: W, found: list[W]) -> Failure[W] | None:
         parents, watched = self.parents, any(promise.given(before) for promise in self.scenario.promises)
-        for step in self.scenario.actions:
+        for step in self._steps(before):
             for after in step.run(before, self.guards):
                 self.transitions += 1
                 if watched:
@@ -170,6 +177,13 @@ class _Walk(Generic[W]):
                     parents[after] = (before, step)
                     found.append(after)
         return None
+
+    def _steps(self, world: W) -> tuple[Action[W], ...]:
+        place = getattr(world, "at", None)
+        if place not in self.possible:
+            found = (step for step in self.scenario.actions if not step.at or place in step.at)
+            self.possible[place] = tuple(found)
+        return self.possible[place]
 
     def _broken(self, before: W, step: Action[W], after: W) -> Invariant[W] | None:
         for source, target in zip(self.scenario.states(before), self.scenario.states(after), strict=True):

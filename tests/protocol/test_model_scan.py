@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.protocol.world import World
 from vecferry.ledger.states import State
 from vecferry.routing.states import TRANSITIONS
 
+PAGE = Path(__file__).parents[2] / "docs" / "protocol-model.md"
 WITHOUT_A_PAUSE = {(State.READY, State.SWITCHED), (State.SWITCHED, State.ROLLED_BACK)}
 """Steps of the switch that pauses nothing (decision 0006): the protocol of scan mode does not have them."""
 
@@ -49,7 +52,14 @@ def test_every_step_is_taken_somewhere() -> None:
 
 
 def test_the_model_takes_every_step_of_the_table_and_no_other() -> None:
-    """What the model walks and what `vecferry.routing.states` allows is the same, but for the switch without a pause."""
+    """What the model walks is what `vecferry.routing.states` allows, but for the switch without a pause."""
     taken = frozenset[tuple[State, State]]().union(*(walked(scenario).moves for scenario in SHORT))
     assert {(step.source, step.target) for step in TRANSITIONS} - taken <= WITHOUT_A_PAUSE
     assert taken <= {(step.source, step.target) for step in TRANSITIONS}
+
+
+def test_the_page_tells_the_size_of_each_world() -> None:
+    """The numbers in `docs/protocol-model.md` are those of this very walk."""
+    rows = re.findall(r"^\| ([a-z ]+) \| [^|]+ \| ([\d,]+) \| ([\d,]+) \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
+    found = ((one.name, walked(one)) for one in SHORT)
+    assert rows == [(name, f"{one.worlds:,}", f"{one.transitions:,}", str(one.depth)) for name, one in found]
