@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +175,18 @@ def test_s8_an_application_that_does_something_else_is_found_before_the_pause(
     with pytest.raises(UnsafeRoute, match="does not do what the route says"):
         pausing.pause(switching.runner, switching.ref)
     assert (switching.state, asked(switching)) == (State.READY, [])
+
+
+def test_s8_an_application_that_our_own_last_pause_still_holds_may_be_paused_again(switching: Switching) -> None:
+    """Its release did not get through, and the run was undone: the next one goes on with a later token."""
+    pausing.pause(switching.runner, switching.ref)
+    switching.application.memory.faults["release"] = ["fail"]
+    with pytest.raises(Stopped):
+        steps.release_writes(switching.ref)
+    switching.ledger.transition(switching.ref.migration, [State.FROZEN], State.READY, event="undone")
+    assert switching.application.memory.writes == "paused"
+    assert pausing.pause(switching.runner, switching.ref) == switching.application.memory.token
+    assert asked(switching) == ["pause", "release", "pause"]
 
 
 def test_s8_a_route_file_that_cannot_be_written_is_found_before_the_pause(
@@ -439,14 +450,13 @@ def test_s13_a_pause_interrupted_anywhere_is_taken_up_or_released(
             pausing.pause(switching.runner, switching.ref)
         except Died:
             assert passed == nth
-    after = replace(switching.ref)
-    pausing.pause(switching.runner, after) if switching.state is State.READY else steps.pause_writes(after)
+    pausing.pause(switching.runner, switching.ref)
     now = switching.ledger.ask_route("docs")
     assert now is not None
     assert now.pause is not None
     assert (switching.application.memory.writes, switching.application.memory.token) == ("paused", now.pause.token)
     assert len(set(switching.application.memory.applied)) == 1
-    steps.release_writes(after)
+    steps.release_writes(switching.ref)
     assert switching.application.memory.writes == "open"
 
 

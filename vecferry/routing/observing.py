@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,20 +54,24 @@ def answered(where: str, at: datetime, answer: Mapping[str, Any]) -> Observation
     return Observation(where, at, url, reads if isinstance(reads, str) and reads else url, epoch, writes)
 
 
-def differences(serving: Serving, found: Observation) -> tuple[str, ...]:
-    """In which points a place says something else than the ledger; what it does not say is no difference."""
+def differences(serving: Serving, found: Observation, unasked: Collection[str] = ()) -> tuple[str, ...]:
+    """In which points a place says something else than the ledger; what it does not say is no difference.
+
+    `unasked` are points that do not count: `epoch`, `writes`.
+    """
     if found.error:
         return (f"{found.where}: {found.error}",)
-    pairs = (
-        ("serves", found.url, serving.url, _same_place),
-        ("reads from", found.reads_url, serving.reads_url, _same_place),
-        ("has epoch", found.epoch, serving.epoch, None),
-        ("has writes", found.writes, serving.writes, None),
+    points = (
+        ("url", "serves", serving.url),
+        ("reads_url", "reads from", serving.reads_url),
+        ("epoch", "has epoch", serving.epoch),
+        ("writes", "has writes", serving.writes),
     )
+    seen = ((words, getattr(found, name), recorded) for name, words, recorded in points if name not in unasked)
     return tuple(
-        f"{found.where} {words} {seen}, recorded is {recorded}"
-        for words, seen, recorded, same in pairs
-        if seen is not None and not (same(str(seen), str(recorded)) if same else seen == recorded)
+        f"{found.where} {words} {said}, recorded is {recorded}"
+        for words, said, recorded in seen
+        if said is not None and said != recorded and not _same_place(str(said), str(recorded))
     )
 
 
