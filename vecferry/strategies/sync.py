@@ -69,7 +69,9 @@ def catch_up(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Synced:
 def look(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Differences:
     """One pass over the source; what differs from what is known."""
     numbers = run.run(steps.begin_pass, held)
-    run.map(steps.spool_slice, held, numbers, open_work(held).config.workers)
+    work = open_work(held)
+    workers = min(work.config.workers, work.source().capabilities().parallel_reads)
+    run.map(steps.spool_slice, held, numbers, workers)
     return run.run(steps.find_changes, held, release)
 
 

@@ -22,7 +22,7 @@ from vecferry.archive.delta_rows import FOUND_HASH, is_tombstone
 from vecferry.archive.hash_rows import TARGET_HASH, TARGET_ID, TARGET_ID_KIND
 from vecferry.archive.index import Overlay
 from vecferry.idtable import IdTable
-from vecferry.model import IDS_ONLY, Digest
+from vecferry.model import IDS_ONLY, Digest, Receipt
 
 __all__ = ["ARCHIVED_HASH", "KNOWN_SCHEMA", "LIVE", "Held", "KnownState", "target_ids"]
 
@@ -65,24 +65,25 @@ class KnownState:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Every record once, in batches of `KNOWN_SCHEMA`. Raises ArchiveDamaged."""
         overlay = self._archive.overlay()
-        for number in self._archive.part_numbers():
-            for batch in self._of_part(number):
+        for part in self._archive.manifest().parts:
+            for batch in self._of_part(part.rows):
                 kept = batch.filter(pa.array(overlay.absent(sealing.hash_ids(batch)))) if len(overlay) else batch
                 if kept.num_rows:
                     yield kept
         for number in overlay.numbers:
             yield from self._of_delta(number, overlay)
 
-    def _of_part(self, number: int) -> Iterator[pa.RecordBatch]:
-        travelled = None
-        if self._archive.has_hashes(number):
-            proven = []
-            for batch in self._archive.hash_batches(number):
-                proven.append(sealing.hash_ids(batch))
-                yield _known(batch)
-            travelled = IdTable(proven)
-        if travelled is None or len(travelled) < self._rows_of(number):
-            yield from self._not_proven(number, travelled)
+    def _of_part(self, part: Receipt) -> Iterator[pa.RecordBatch]:
+        if not self._archive.has_hashes(part.number):
+            yield from self._not_proven(part.number, None)
+            return
+        proven = 0
+        for batch in self._archive.hash_batches(part.number):
+            proven += batch.num_rows
+            yield _known(batch)
+        if proven < part.rows:
+            travelled = IdTable(map(sealing.hash_ids, self._archive.hash_batches(part.number)))
+            yield from self._not_proven(part.number, travelled)
 
     def _not_proven(self, number: int, travelled: IdTable | None) -> Iterator[pa.RecordBatch]:
         """Records that nobody read back: they stayed behind, or nothing was validated yet."""
@@ -93,9 +94,6 @@ class KnownState:
             left = travelled.absent(sealing.hash_ids(batch))
             if left.any():
                 yield _unproven(batch.filter(pa.array(left)), None)
-
-    def _rows_of(self, number: int) -> int:
-        return next(part.rows.rows for part in self._archive.manifest().parts if part.rows.number == number)
 
     def _of_delta(self, number: int, overlay: Overlay) -> Iterator[pa.RecordBatch]:
         start = 0

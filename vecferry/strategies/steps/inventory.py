@@ -15,7 +15,7 @@ from vecferry.model import CollectionSchema
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.shared_copy import copied_by_another
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import handles, pace, progress, space
+from vecferry.transfer import handles, pace, progress, retry, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.plan import Plan
 
@@ -55,6 +55,7 @@ def decide(ref: Ref) -> None:
         refuse_strangers(work)
     if work.switches:
         work.route()
+    work.once("identity", lambda: {"source": retry.call(work.config.retry_budget_s, work.source().identity)})
     plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
     copied = _copied_bytes(work)
     space.require(plan, found.profile, work.archive_folder, work.config.target.public(), copied)
