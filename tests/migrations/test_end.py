@@ -278,6 +278,14 @@ def test_s23_discard_drops_what_an_aborted_run_left(harness: Harness, docs: str)
         discard(harness, ref)
 
 
+def test_s23_a_trial_is_discarded_once_it_is_aborted(harness: Harness, docs: str) -> None:
+    """A trial has no route; its target is looked at all the same, and goes."""
+    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, limit=100)
+    ending.abort(harness.ledger, ref.migration)
+    assert discard(harness, ref).dropped == f"{docs}-new"
+    assert not is_there(f"{docs}-new")
+
+
 def test_s23_discard_keeps_what_only_the_new_store_has(harness: Harness, docs: str) -> None:
     """Rows that were left behind in the new store are named before it is dropped."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)

@@ -11,7 +11,6 @@ from vecferry.ledger import Direction
 from vecferry.model import CollectionSchema
 from vecferry.strategies.catching_up import known_state, same_of, way_of
 from vecferry.strategies.runner import Ref
-from vecferry.strategies.telling import serving
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import passes, progress, retry
 from vecferry.transfer.delta_making import Same
@@ -63,8 +62,7 @@ def end_look(ref: Ref) -> Late:
     work = open_work(ref)
     side, untouched = _begun(work)
     late = Late(work.plan.rows) if untouched else _compared(work, side)
-    content = dict(plain.to_plain(late)) | {"at": serving(work, None).at.isoformat()}
-    work.ledger.set_fact(ref.migration, LATE_FACT[side], content, ref.token)
+    work.ledger.set_fact(ref.migration, LATE_FACT[side], plain.to_plain(late), ref.token)
     work.release()
     failpoints.reached("look.ended")
     return late

@@ -1,0 +1,60 @@
+"""The flows that end a migration."""
+
+from __future__ import annotations
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from flows.blue_green import blue_green
+from flows.ending import abort, complete, decommission, discard
+from tests.flows.helpers import Stores, flow_run_of
+from vecferry.config import make_config
+from vecferry.ledger import Ledger, State
+from vecferry.operations import migrations
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+def test_complete_then_decommission(ledger: Ledger, stores: Stores) -> None:
+    """The way back ends, and the old collection goes with its name typed; both may be run again."""
+    done = blue_green(stores.source, stores.target, approve="auto", route="docs")
+    name = str(done["migration"])
+
+    state = complete(name, return_state=True)
+    assert state.is_completed(), state.message
+    assert flow_run_of(state).name == f"complete {name}"
+    assert (state.result()["state"], state.result()["already"]) == (State.COMPLETED, False)
+    assert complete(name)["already"]
+
+    refused = decommission(name, "docs", return_state=True)
+    assert refused.is_failed()
+    assert stores.open_source().exists()
+    dropped = decommission(name, stores.source.rpartition("/")[2])
+    assert dropped["dropped"] == stores.source
+    assert not stores.open_source().exists()
+
+
+def test_abort_ends_the_schedules_of_its_migration_and_discard_the_target(ledger: Ledger, stores: Stores) -> None:
+    """Only deployments that are scheduled for this migration are stopped; nothing is dropped before discard."""
+    ref = migrations.start(ledger, make_config({"source": stores.source, "target": stores.target, "limit": 10}))
+    blue_green(migration_id=ref.migration)
+    every = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=300), active=True)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("sync")
+        made = {
+            name: client.create_deployment(
+                flow_id, f"sync-{name}", parameters={"migration_id": name}, schedules=[every], tags=["vecferry"]
+            )
+            for name in (ref.migration, "another")
+        }
+        done = abort(ref.migration)
+        paused = {name: client.read_deployment(identifier).paused for name, identifier in made.items()}
+        for identifier in made.values():
+            client.delete_deployment(identifier)
+    assert done["state"] == State.ABORTED
+    assert paused == {ref.migration: True, "another": False}
+    assert stores.open_target().exists()
+    assert discard(ref.migration)["dropped"] == stores.target
+    assert not stores.open_target().exists()
