@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 
@@ -17,15 +17,22 @@ __all__ = ["rollback"]
 
 @flow(name="rollback", flow_run_name="roll back {migration_id}", **SETTINGS)
 @advised
-def rollback(migration_id: str, leave_new_writes: bool = False) -> dict[str, Any]:
-    """Send the route back to the old store. Drops nothing: the new store stays as it is.
+def rollback(
+    migration_id: str, prefer: Literal["", "old", "new"] = "", allow_deletes: int = 0, allow_changes: int = 0
+) -> dict[str, Any]:
+    """Write what the new store received to the old one, and send the route back. Drops nothing.
+
+    Starting it is the approval. Records that both stores changed stop it, unless one side is preferred.
 
     Args:
         migration_id: The migration to take back, as the blue-green run named it.
-        leave_new_writes: Go back even if the new store was written since its verdict; those records stay there.
+        prefer: Which side wins where both changed a record; empty: stop, and list them.
+        allow_deletes: Let so many deletes through that a brake held and showed; 0: none.
+        allow_changes: Let so many changed records through that a brake held and showed; 0: none.
     """
     ledger = Ledger.open()
     ref = Ref(ledger.url, ledger.migration(migration_id).id)
-    changes = routes.rollback(PrefectRunner(ledger.url), ref, leave_new_writes=leave_new_writes)
+    said = routes.settlement(prefer or None, None, allow_deletes or None, allow_changes or None, by="a flow run")
+    found = routes.rollback(PrefectRunner(ledger.url), ref, said)
     show_end(ledger, ref)
-    return end_of(ledger, ref) | {"left_behind": changes.counts()}
+    return end_of(ledger, ref) | {"way_back": dict(found)}

@@ -8,13 +8,13 @@ concurrency slot before the task starts, and a run of 16 tasks took 15 s instead
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from prefect import State, Task, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas import TaskRun
+from prefect import Task
 
-from vecferry.errors import RetryLater
+from tasks import way_back
+from tasks.making import RETRY_DELAYS_S, may_pass
+from tasks.making import step as _step
 from vecferry.model import Verdict
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
@@ -25,31 +25,6 @@ from vecferry.transfer.late import Late
 from vecferry.transfer.scan import Changes
 
 __all__ = ["RETRY_DELAYS_S", "TASKS", "may_pass", "task_of"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-RETRY_DELAYS_S = [2.0, 15.0, 60.0, 300.0]
-"""Waits before the second to the fifth attempt; each is up to half as long again, so that slices spread out."""
-
-
-def may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether an attempt failed with the one kind of error that another attempt may mend."""
-    return isinstance(state.result(raise_on_failure=False), RetryLater)
-
-
-def _step(run_name: str) -> Callable[[Callable[P, T]], Task[P, T]]:
-    """The decorator of all tasks; `run_name` may hold the slice's number."""
-    return task(
-        name=run_name.removesuffix(" {number}"),
-        task_run_name=run_name,
-        retries=len(RETRY_DELAYS_S),
-        retry_delay_seconds=RETRY_DELAYS_S,
-        retry_jitter_factor=0.5,
-        retry_condition_fn=may_pass,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
 
 
 @_step("inventory")
@@ -178,30 +153,6 @@ def release_writes(ref: Ref, workspace: str | None) -> None:
     steps.release_writes(ref, workspace)
 
 
-@_step("preflight rollback")
-def preflight_rollback(ref: Ref) -> None:
-    """Stop a rollback that cannot work."""
-    steps.preflight_rollback(ref)
-
-
-@_step("check new store")
-def check_target(ref: Ref) -> Changes:
-    """What was written to the new store since its verdict."""
-    return steps.check_target(ref)
-
-
-@_step("require no new writes")
-def require_no_new_writes(ref: Ref, changes: Changes, *, leave: bool) -> None:
-    """Stop a rollback that would leave writes behind unasked."""
-    steps.require_no_new_writes(ref, changes, leave=leave)
-
-
-@_step("switch route back")
-def switch_back(ref: Ref, left: Changes) -> None:
-    """Move the route back to the old store."""
-    steps.switch_back(ref, left)
-
-
 @_step("finish open deltas")
 def settle_deltas(ref: Ref) -> int:
     """Load and read back what an earlier run recorded and did not finish."""
@@ -310,7 +261,9 @@ def drop_new(ref: Ref) -> str:
     return steps.drop_new(ref)
 
 
-TASKS: dict[str, Task[..., Any]] = {name: item for name, item in list(globals().items()) if isinstance(item, Task)}
+TASKS: dict[str, Task[..., Any]] = way_back.TASKS | {
+    name: item for name, item in list(globals().items()) if isinstance(item, Task)
+}
 """Each step's name, and its task."""
 
 

@@ -124,24 +124,35 @@ def test_rollback_restores_the_route_and_drops_nothing(vecferry: Vecferry, sourc
     back = vecferry("rollback", name, "--json")
     assert back.code == 0, back.err
     assert back.document["migration"]["state"] == "ROLLED_BACK"
-    assert back.document["left_behind"] == {"new": 0, "changed": 0, "deleted": 0}
+    assert [back.document["way_back"][word] for word in ("new", "changed", "deleted")] == [0, 0, 0]
     assert vecferry("route", "docs").out.strip() == source
     assert vecferry("verify", "--source", source, "--target", edge, "--metric", "cosine").code == 0
     assert vecferry("discard", name).code == 0
     assert vecferry("verify", "--source", source, "--target", edge, "--metric", "cosine").code == 2
 
 
-def test_rollback_after_a_write_needs_a_word(vecferry: Vecferry, source: str, edge: str) -> None:
-    """A write to the new store since its verdict: exit 5 and the route stays, unless --leave-new-writes."""
+def test_rollback_takes_a_write_along_and_a_dry_run_tells_of_it_before(
+    vecferry: Vecferry, source: str, edge: str
+) -> None:
+    """A record deleted from the new store is counted by --dry-run, which changes nothing; then it is gone in the old
+    store as well: in a copy beside its files, which are not touched."""
     name = _switched(vecferry, source, edge)
     _delete_one(edge)
-    refused = vecferry("rollback", name, "--json")
-    assert refused.code == 5
-    assert "--leave-new-writes" in refused.document["error"]["advice"]
+    foreseen = vecferry("rollback", name, "--dry-run", "--json")
+    assert foreseen.code == 0, foreseen.err
+    assert (foreseen.document["would_be"]["deleted"], foreseen.document["copies_files"]) == (1, True)
     assert vecferry("route", "docs").out.strip() == edge
-    back = vecferry("rollback", name, "--leave-new-writes", "--json")
-    assert back.code == 0
-    assert back.document["left_behind"]["deleted"] == 1
+    back = vecferry("rollback", name, "--json")
+    assert back.code == 0, back.err
+    assert back.document["way_back"]["deleted"] == 1
+    assert vecferry("route", "docs").out.strip() == foreseen.document["leads_to"] == back.document["way_back"]["url"]
+
+
+def test_two_answers_to_conflicts_are_refused(vecferry: Vecferry, source: str, edge: str) -> None:
+    """One side wins, or a file decides each; and a side is old or new."""
+    name = _switched(vecferry, source, edge)
+    assert vecferry("rollback", name, "--prefer", "new", "--conflicts", "file.jsonl").code == 2
+    assert vecferry("rollback", name, "--prefer", "newest").code == 2
 
 
 def test_the_start_of_an_id_names_a_migration(vecferry: Vecferry, source: str, edge: str) -> None:

@@ -149,7 +149,7 @@ def flow_parameters() -> set[str]:
 
 def test_flow_parameters_are_found_in_the_code() -> None:
     """The test above looks at something."""
-    assert flow_parameters() >= {"source", "target", "migration_id", "leave_new_writes"}
+    assert flow_parameters() >= {"source", "target", "migration_id", "allow_deletes"}
     assert "blue-green" in deployments()
 
 

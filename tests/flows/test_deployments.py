@@ -15,6 +15,7 @@ from prefect.utilities.callables import parameter_schema
 
 import tasks.steps
 from deployments.automations import BEAT_S, ROLLBACKS, flow_names
+from tasks import way_back
 from tasks.steps import TASKS, task_of
 from vecferry.strategies import steps
 
@@ -48,7 +49,7 @@ def test_every_step_that_runs_has_exactly_one_task() -> None:
 def test_a_task_is_one_call_of_its_step(name: str) -> None:
     """The body of a task hands all it was given to the step of the same name, and does nothing else."""
     function = TASKS[name].fn
-    assert function.__module__ == tasks.steps.__name__
+    assert function.__module__ in (tasks.steps.__name__, way_back.__name__)
     body = ast.parse(inspect.getsource(function)).body[0]
     assert isinstance(body, ast.FunctionDef)
     _, statement = body.body

@@ -25,7 +25,7 @@ from vecferry.errors import (
     VecferryError,
 )
 from vecferry.ledger import Holder, State, migration_resource
-from vecferry.operations import migrations, routes
+from vecferry.operations import ending, migrations
 from vecferry.stores import registry
 from vecferry.strategies import steps
 
@@ -73,16 +73,19 @@ def test_a_secret_in_a_url_is_refused(harness: Harness, docs: str) -> None:
 
 
 def test_a_source_server_sees_no_write(harness: Harness, tmp_path: Path) -> None:
-    """Migrating from a server and rolling back leaves nothing but reads in its log."""
+    """Migrating from a server leaves nothing but reads in its log; a rollback asks once whether it may write."""
     with QdrantServer(tmp_path / "qdrant") as server:
         base = f"qdrant://127.0.0.1:{server.grpc_port}"
         source = f"{base}/docs?rest_port={server.rest_port}"
         harness.migrate(fill_new("memory:///for-server"), source, route="first")
         server.requests.clear()
         ref = harness.migrate(source, "memory:///from-server", route="second")
-        harness.rollback(ref)
         assert list(server.requests)
         assert not server.requests.writes("docs")
+        before = contents(source)
+        harness.rollback(ref)
+        assert [request.method for request in server.requests.writes("docs")] == ["delete_points"]
+        assert contents(source) == before
 
 
 def fill_new(url: str) -> str:
@@ -155,13 +158,13 @@ def test_discard_drops_only_what_no_route_names(harness: Harness, docs: str) -> 
     target = f"{docs}-new"
     ref = harness.migrate(docs, target)
     with pytest.raises(UnsafeRoute):
-        routes.discard(harness.ledger, ref.migration)
+        ending.discard(harness.runner, ref)
     harness.rollback(ref)
-    assert routes.discard(harness.ledger, ref.migration) == target
+    assert ending.discard(harness.runner, ref).dropped == target
     with registry.open_target(address.parse(target)) as store:
         assert not store.exists()
     with pytest.raises(ConfigError):
-        routes.discard(harness.ledger, ref.migration)
+        ending.discard(harness.runner, ref)
 
 
 def test_a_changed_part_of_the_archive_is_seen(harness: Harness, docs: str, tmp_path: Path) -> None:

@@ -93,33 +93,6 @@ def test_the_source_is_never_written(harness: Harness, docs: str, tmp_path: Path
     assert contents(docs) == before
 
 
-def test_rollback_restores_the_route_and_drops_nothing(harness: Harness, docs: str, tmp_path: Path) -> None:
-    """After a rollback the old store serves again and the new one still holds every record."""
-    target = f"qdrant+edge://{tmp_path}/edge/docs"
-    ref = harness.migrate(docs, target)
-    changes = harness.rollback(ref)
-    assert not changes
-    assert harness.route(ref).url == docs
-    assert harness.route(ref).epoch == 3
-    assert harness.migration(ref).state is State.ROLLED_BACK
-    assert len(contents(target)) == 700
-
-
-def test_rollback_lists_what_was_written_since_and_refuses(harness: Harness, docs: str) -> None:
-    """Rows that only the new store has are named, and nothing moves, until they are left behind on purpose."""
-    target = f"{docs}-new"
-    ref = harness.migrate(docs, target)
-    with registry.open_target(address.parse(target)) as store:
-        store.write(mixed_batch(1, first=5000))
-        store.delete(batch.ids_batch([RecordId(IdKind.STRING, "doc-9")]))
-    with pytest.raises(UnsafeRoute, match=r"1 new.*doc-5000.*1 deleted.*doc-9"):
-        harness.rollback(ref)
-    assert harness.route(ref).url == target
-    changes = harness.rollback(ref, leave_new_writes=True)
-    assert (changes.new, changes.deleted) == (1, 1)
-    assert harness.route(ref).url == docs
-
-
 def test_a_source_that_changed_is_not_switched(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Rows that were added or deleted since the copy are named; state and route stay as they are."""
     ref = harness.start(docs, f"qdrant+edge://{tmp_path}/edge/docs", approve="ask")

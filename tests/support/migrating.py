@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from vecferry.ledger import Ledger, Migration, Route
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
 from vecferry.operations import migrations, routes
 from vecferry.operations.sync import sync
+from vecferry.operations.routes import Figures
 from vecferry.stores import registry
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
 from vecferry.strategies.sync import Synced
 from vecferry.testing.rows import Row, rows_of
 from vecferry.transfer.originals import in_original_terms
-from vecferry.transfer.scan import Changes
 
 
 def mixed_batch(rows: int, dimension: int = 8, *, first: int = 0, documents: bool = True) -> pa.RecordBatch:
@@ -121,9 +121,13 @@ class Harness:
         self.run(ref)
         return ref
 
-    def rollback(self, ref: Ref, *, leave_new_writes: bool = False) -> Changes:
-        """Roll back."""
-        return routes.rollback(self.runner, ref, leave_new_writes=leave_new_writes)
+    def rollback(self, ref: Ref, **said: Any) -> Mapping[str, Any]:
+        """Roll back; its figures."""
+        return routes.rollback(self.runner, ref, routes.settlement(**said))
+
+    def foresee(self, ref: Ref, **said: Any) -> Figures:
+        """What a rollback would do."""
+        return routes.foresee(self.runner, ref, routes.settlement(**said))
 
     def sync(self, ref: Ref, **allowed: int) -> Synced:
         """One catch-up pass."""

@@ -20,10 +20,12 @@ __all__ = [
     "Common",
     "Cutover",
     "Destination",
+    "DryRun",
     "LedgerPlace",
     "Many",
     "Naming",
     "Reading",
+    "Settling",
     "SourceSecrets",
     "StoreSecrets",
     "Stores",
@@ -251,6 +253,32 @@ class Cutover:
     approve_timeout_s: Annotated[
         float | None, typer.Option(metavar="S", help="Wait so long for the answer (default: 86400).")
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What a way back does with records on which the two stores do not agree."""
+
+    prefer: Annotated[str | None, typer.Option(metavar="SIDE", help="Let one side win every conflict: old or new.")] = (
+        None
+    )
+    conflicts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Decide each conflict in this file; written when it is not there."),
+    ] = None
+    allow_deletes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Let so many deletes through: those that a brake held and showed."),
+    ] = None
+    allow_changes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Let so many changed records through: those that a brake held and showed."
+        ),
+    ] = None
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 
 
 def given(*groups: Any) -> dict[str, Any]:

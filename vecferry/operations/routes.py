@@ -1,47 +1,56 @@
-"""Which store serves, the way back, and removing what was left behind."""
+"""Which store serves, and the way back."""
 
 from __future__ import annotations
 
-from vecferry.errors import NotFound, UnsafeRoute
-from vecferry.ledger import Ledger, State
+from pathlib import Path
+
+from vecferry.errors import BadOption
+from vecferry.model import JsonObject
 from vecferry.operations.serving import route
-from vecferry.strategies.lease import working
-from vecferry.strategies.rollback import rollback as run_rollback
+from vecferry.strategies import rollback as strategy
+from vecferry.strategies.returning import Settlement
+from vecferry.strategies.rollback import Figures
 from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.steps.rollback import RETURN_FACT
 from vecferry.strategies.work import open_work
-from vecferry.transfer import handles
-from vecferry.transfer.scan import Changes
+from vecferry.transfer.brakes import Release
 
-__all__ = ["discard", "rollback", "route"]
-
-
-def rollback(runner: Runner, ref: Ref, *, leave_new_writes: bool = False) -> Changes:
-    """Switch a migration's route back. Drops nothing; refuses (exit 5) where newer writes would be lost from sight."""
-    return run_rollback(runner, ref, leave_new_writes=leave_new_writes)
+__all__ = ["Figures", "foresee", "rollback", "route", "settlement"]
 
 
-def discard(ledger: Ledger, migration_id: str) -> str:
-    """Drop the target that this migration created. Returns its URL.
+def settlement(
+    prefer: str | None = None,
+    conflicts: Path | None = None,
+    allow_deletes: int | None = None,
+    allow_changes: int | None = None,
+    by: str = "the command",
+) -> Settlement:
+    """What a person says to a way back. Raises BadOption where two answers to conflicts are given, or an unknown one.
 
-    Raises UnsafeRoute while a route names it or the migration is live, NotFound when nothing is there.
+    `prefer` is `old` or `new`. `conflicts` is the file in which each conflict is decided; one that is not there yet is
+    written, and the rollback stops.
     """
-    migration = ledger.migration(migration_id)
-    if migration.state not in (State.ABORTED, State.ROLLED_BACK):
-        raise UnsafeRoute(
-            f"migration {migration.id} is {migration.state}; only what an ended one left behind can be discarded",
-            advice=f"vecferry abort {migration.id} ends it before the switch, vecferry rollback {migration.id} after",
-        )
-    serving = [item.name for item in ledger.routes_naming(migration.target_url)]
-    if serving:
-        raise UnsafeRoute(f"{migration.target_url} serves the route {serving[0]!r}; it is not dropped")
-    with working(Ref(ledger.url, migration.id)) as held:
-        work = open_work(held)
-        target = handles.target(work.config.target.address())
-        if not target.exists():
-            raise NotFound(f"{migration.target_url} is not there (any more)")
-        mark = (target.mark() or {}).get("migration")
-        if mark != migration.id:
-            raise UnsafeRoute(f"{migration.target_url} bears the mark of {mark or 'nobody'}; it is not dropped")
-        target.drop()
-        ledger.set_fact(migration.id, "discarded", {"target": migration.target_url}, held.token)
-    return migration.target_url
+    if prefer is not None and prefer not in ("old", "new"):
+        raise BadOption(f"--prefer {prefer} is not known", advice="it may be old or new")
+    if prefer is not None and conflicts is not None:
+        raise BadOption("--prefer and --conflicts both say who wins", advice="give one of them")
+    placed = None if conflicts is None else conflicts.absolute()
+    return Settlement(prefer or "", placed, Release(allow_deletes, allow_changes), by)
+
+
+def foresee(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> Figures:
+    """What a rollback would do now: records by what becomes of each, the pause, the store that would serve.
+
+    Reads both stores; writes to neither. Raises UnsafeRoute for a migration that cannot be rolled back.
+    """
+    return strategy.dry_run(runner, ref, said)
+
+
+def rollback(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> JsonObject:
+    """Carry back what the new store received and switch the route back; the figures of it. Drops nothing.
+
+    Raises UnsafeRoute (exit 5), with the migration SWITCHED and writes released, for open conflicts, where a brake
+    holds, or where a store is not there. A rollback that a crash cut is finished.
+    """
+    strategy.rollback(runner, ref, said)
+    return open_work(ref).fact(RETURN_FACT) or {}

@@ -1,28 +1,128 @@
-"""Rollback of blue-green: the route returns to the old store; the new one is left as it is."""
+"""Rollback: what the new store received goes to the old one, then one transaction sends the route back.
+
+Until that transaction every failure goes back to SWITCHED, and writes go on in the new store. After it the way leads
+on. Writes are released last of all, and nothing is dropped.
+"""
 
 from __future__ import annotations
 
-from vecferry.ledger import State
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vecferry.errors import VecferryError
 from vecferry.strategies import steps
+from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
+from vecferry.strategies.merge import Carried, carry_back, until_quiet
+from vecferry.strategies.merge import weigh as weigh_both
+from vecferry.strategies.pausing import follow, release
+from vecferry.strategies.returning import Settlement
+from vecferry.strategies.rollback_sheets import rollback_sheet, weighed_sheet
 from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.steps.merge import Weighed
+from vecferry.strategies.steps.rollback import ReturnStage
 from vecferry.strategies.work import open_work
-from vecferry.transfer.scan import Changes
+from vecferry.transfer.differences import Side
+from vecferry.transfer.merge import MergeCounts
 
-__all__ = ["rollback"]
+__all__ = ["UNDECIDED", "Figures", "dry_run", "rollback"]
+
+UNDECIDED = Settlement()
 
 
-def rollback(run: Runner, ref: Ref, *, leave_new_writes: bool = False) -> Changes:
-    """Preflight, look for writes in the new store, switch back, check. Returns what stays behind in the new store.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a rollback would do: `found` by what becomes of each record, and for about how long writes would pause.
 
-    A rollback that a crash cut after its one transaction is finished by the next one.
+    `leads_to` is the store that would serve, `copies` whether it is a copy of files that is made for it.
     """
-    changes = Changes()
+
+    found: Weighed
+    pause_s: float
+    leads_to: str
+    copies: bool
+
+
+def dry_run(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Figures:
+    """Look at both stores and say what a rollback would do. Nothing is written to any store; the old one is read."""
     with working(ref) as held:
-        if open_work(held).migration.state is not State.ROLLED_BACK:
-            run.run(steps.preflight_rollback, held)
-            changes = run.run(steps.check_target, held)
-            run.run(steps.require_no_new_writes, held, changes, leave=leave_new_writes)
-            run.run(steps.switch_back, held, changes)
-        run.run(steps.check_route, held)
-    return changes
+        run.run(steps.require_switched, held)
+        run.run(steps.preflight_rollback, held)
+        found = weigh_both(run, held, settlement)
+        figures = Figures(found, *run.run(steps.foresee_return, held, found))
+    run.show(weighed_sheet(ref.migration, figures))
+    return figures
+
+
+def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
+    """Carry back, pause, carry back what is left, switch the route, follow, check, release, look for late records.
+
+    What a dead run left is finished where the route has moved, else undone and begun anew.
+    """
+    work = open_work(ref)
+    with working(ref, f"target:{work.config.source.public()}") as held:
+        stage = run.run(steps.find_return, held)
+        if stage is ReturnStage.BEGUN:
+            run.run(steps.undo_return, held)
+        carried = None
+        if stage in (ReturnStage.NONE, ReturnStage.BEGUN):
+            carried = return_to_old(run, held, settlement)
+        elif stage is ReturnStage.COMMITTED:
+            take_up(run, held)
+        finish(run, held, carried)
+
+
+def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
+    """Everything up to the one transaction. Most is carried before the pause, so that it is short."""
+    run.run(steps.preflight_rollback, held)
+    approval = run.run(steps.approve_return, held, settlement)
+    run.run(steps.probe_rights, held)
+    carried = carry_back(run, held, settlement)
+    run.run(steps.check_hooks, held, None)
+    with undone_unless_moved(run, held):
+        run.run(steps.freeze_return, held, approval)
+        run.run(steps.pause_writes, held, None, None)
+        run.run(steps.wait_for_writes, held, None)
+        until_quiet(run, held, settlement, carried)
+        run.run(steps.commit_return, held)
+    return carried
+
+
+def take_up(run: Runner, held: Ref) -> None:
+    """The route moved back and the run died: pause again, unless that pause still holds."""
+    run.run(steps.pause_writes, held, None, None)
+    run.run(steps.wait_for_writes, held, None)
+
+
+def finish(run: Runner, held: Ref, carried: Carried | None) -> None:
+    """After the route moved: all follow it and are read back, writes are released, the new store is looked at."""
+    run.run(steps.follow_alias_back, held)
+    follow(run, held)
+    run.run(steps.check_return, held)
+    run.run(steps.end_return, held)
+    release(run, held)
+    if carried is None and run.run(steps.is_return_kept, held):
+        return
+    late = look(run, held, Side.TARGET)
+    written, last = (carried.written, carried.last) if carried else (MergeCounts(), Weighed())
+    run.show(rollback_sheet(held.migration, run.run(steps.keep_return, held, written, last, late)))
+
+
+@contextmanager
+def undone_unless_moved(run: Runner, held: Ref) -> Iterator[None]:
+    """Whatever ends what is done here, go back to SWITCHED and release the writes; unless the route has moved."""
+    done = False
+    try:
+        yield
+        done = True
+    except VecferryError as error:
+        done = True
+        try:
+            run.run(steps.undo_return, held)
+        except VecferryError as second:
+            error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))
+        raise
+    finally:
+        if not done:
+            steps.undo_return(held)

@@ -1,8 +1,6 @@
-"""Resume, approve, unpause, rollback."""
+"""Resume, approve, unpause."""
 
 from __future__ import annotations
-
-from functools import partial
 
 from vecferry.cli.actions import many_runs
 from vecferry.cli.actions.prefect_runs import resume_paused
@@ -10,10 +8,10 @@ from vecferry.cli.actions.runs import conduct
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.ledger import Holder, Ledger
-from vecferry.operations import look, migrations, pausing, routes
+from vecferry.operations import look, migrations, pausing
 from vecferry.strategies.runner import Ref
 
-__all__ = ["approve", "resume", "rollback", "unpause"]
+__all__ = ["approve", "resume", "unpause"]
 
 
 def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
@@ -23,12 +21,6 @@ def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
         return many_runs.resume(screen, ledger_place, group)
     ledger, ref = _named(screen, ledger_place, text)
     return conduct(screen, ledger, ref)
-
-
-def rollback(screen: Screen, ledger_place: str | None, text: str, *, leave_new_writes: bool) -> Result:
-    """Switch the route back."""
-    ledger, ref = _named(screen, ledger_place, text)
-    return conduct(screen, ledger, ref, partial(routes.rollback, ref=ref, leave_new_writes=leave_new_writes))
 
 
 def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -> Result:

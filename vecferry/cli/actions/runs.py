@@ -150,8 +150,8 @@ def _pages(content: dict[str, Any]) -> list[Sheet | str]:
         rows.append(("verdict", verdict_text(verdict)))
     if content["route"] is not None:
         rows.append(("route", f"{content['route']['name']} -> {content['route']['url']}"))
-    if content["left_behind"] is not None:
-        rows.append(("left behind", _counts(content["left_behind"])))
+    if content["way_back"] is not None:
+        rows.append(("carried back", _counts(content["way_back"])))
     rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]
     whole = migration["strategy"] in ("export", "backup") and migration["state"] == State.READY
     rows.append(("archive", migration["archive"] + (", whole: every record was read back" if whole else "")))
@@ -167,9 +167,10 @@ def _verdict(content: dict[str, Any]) -> Verdict | None:
     return None if content["verdict"] is None else plain.from_plain(Verdict, content["verdict"])
 
 
-def _counts(changes: dict[str, int]) -> str:
-    said = [f"{count:,} {word}" for word, count in changes.items() if count]
-    return f"{', '.join(said)} records in the new store" if said else "nothing"
+def _counts(way_back: dict[str, Any]) -> str:
+    words = ("new", "changed", "deleted", "kept", "aside")
+    said = [f"{way_back[word]:,} {word}" for word in words if way_back.get(word)]
+    return ", ".join(said) or "nothing: the new store was not written"
 
 
 def verdict_text(verdict: Verdict) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vecferry.cli.grouping import command
-from vecferry.cli.options import MIGRATION, LedgerPlace
+from vecferry.cli.options import MIGRATION, DryRun, LedgerPlace, Settling, given
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
@@ -45,16 +45,23 @@ def unpause(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerP
     return answering.unpause(screen, place.ledger, migration)
 
 
-@command(PANEL, "vecferry rollback docs-20261121-7f3a", "vecferry rollback docs-20261121-7f3a --leave-new-writes")
+@command(
+    PANEL,
+    "vecferry rollback docs-20261121-7f3a --dry-run",
+    "vecferry rollback docs-20261121-7f3a",
+    "vecferry rollback docs-20261121-7f3a --prefer new",
+)
 def rollback(
     screen: Screen,
     migration: Annotated[str, MIGRATION],
     place: LedgerPlace,
-    leave_new_writes: Annotated[
-        bool, typer.Option("--leave-new-writes", help="Roll back although the new store was written since its verdict.")
-    ] = False,
+    settling: Settling,
+    dry_run: DryRun = False,
 ) -> Result:
-    """Switch the route back to the old store. Drops nothing; exit 5 when newer writes would be left behind unasked."""
-    from vecferry.cli.actions import answering
+    """Write what the new store received to the old one, and switch the route back. Drops nothing.
 
-    return answering.rollback(screen, place.ledger, migration, leave_new_writes=leave_new_writes)
+    Records that both sides changed stop it (exit 5), listed in a file to decide in. Old files get a copy beside them.
+    """
+    from vecferry.cli.actions import returning
+
+    return returning.rollback(screen, place.ledger, migration, given(settling), dry_run=dry_run)

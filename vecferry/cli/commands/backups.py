@@ -120,7 +120,7 @@ def prune(
     screen: Screen,
     root: Annotated[Path, BACKUPS],
     keep: Keep,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")] = False,
 ) -> Result:
     """Remove what is not kept, the oldest first, once the newest was read back. Never a damaged or foreign folder."""
     from vecferry.cli.actions import backups

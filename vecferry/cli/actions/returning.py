@@ -1,0 +1,54 @@
+"""The way back from the command line: what it would come to, and the rollback itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from vecferry.cli.actions.runs import attempt, conduct, runner
+from vecferry.cli.result import Result
+from vecferry.cli.screen import Screen
+from vecferry.errors import VecferryError
+from vecferry.ledger import Holder, Ledger
+from vecferry.operations import look, routes
+from vecferry.operations.routes import Figures
+from vecferry.strategies.rollback_sheets import weighed_sheet
+from vecferry.strategies.runner import LocalRunner, Ref
+
+__all__ = ["rollback"]
+
+
+def rollback(screen: Screen, ledger_place: str | None, text: str, choices: dict[str, Any], *, dry_run: bool) -> Result:
+    """Switch the route back, or say what that would come to."""
+    said = routes.settlement(**choices, by=Holder.here().user)
+    ledger = Ledger.open(ledger_place)
+    ref = Ref(ledger.url, ledger.migration(text).id)
+    screen.migration = ref.migration
+    if not dry_run:
+        return conduct(screen, ledger, ref, partial(routes.rollback, ref=ref, said=said))
+    found: list[Figures] = []
+
+    def work(run: LocalRunner) -> None:
+        found.append(routes.foresee(run, ref, said))
+
+    # The table is the result, so it is not shown beside it.
+    quiet = LocalRunner(runner(screen).approve, lambda sheet: None)
+    error = attempt(screen, ledger, ref, quiet, work)
+    return _foreseen(ledger, ref, found[0] if found else None, error)
+
+
+def _foreseen(ledger: Ledger, ref: Ref, figures: Figures | None, error: VecferryError | None) -> Result:
+    status = look.status(ledger, ref.migration)
+    document: dict[str, Any] = {
+        "migration": ref.migration,
+        "state": status.migration.state.value,
+        "would_be": None if figures is None else figures.found.counts.numbers(),
+        "examples": {} if figures is None else {key: list(ids) for key, ids in figures.found.counts.examples.items()},
+        "still_changing": 0 if figures is None else figures.found.waiting + figures.found.incomplete,
+        "pause_s": None if figures is None else figures.pause_s,
+        "leads_to": None if figures is None else figures.leads_to,
+        "copies_files": False if figures is None else figures.copies,
+        "listed": {} if figures is None else figures.found.listed,
+        "next_commands": list(status.next_commands),
+    }
+    return Result(document, () if figures is None else (weighed_sheet(ref.migration, figures),), error)

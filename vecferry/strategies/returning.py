@@ -1,0 +1,163 @@
+"""What the steps of the way back share: where the old store is, how it is written, and by which rules both are merged.
+
+Files are never edited: a copy beside them takes their place, once there is anything to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+
+from vecferry.address import Address, parse
+from vecferry.config import StoreConfig
+from vecferry.contract import Reader, Source, Target
+from vecferry.errors import UnsafeRoute
+from vecferry.model import JsonObject
+from vecferry.stores import registry
+from vecferry.strategies.catching_up import known_state, pass_folder
+from vecferry.strategies.work import Work
+from vecferry.transfer import fence, handles
+from vecferry.transfer.brakes import Release
+from vecferry.transfer.conflicts import Decide
+from vecferry.transfer.decoded import DecodedSource
+from vecferry.transfer.differences import read_candidates
+from vecferry.transfer.holding import reasons_not_held
+from vecferry.transfer.merge import Rules
+from vecferry.transfer.originals import in_original_terms
+from vecferry.transfer.passes import Spool, open_spool
+from vecferry.transfer.subjects import Subjects, gather
+from vecferry.transfer.way_back import Merging
+from vecferry.transfer.ways import Reverse
+from vecferry.validation.same_parts import same_parts
+
+__all__ = [
+    "NEW",
+    "OLD",
+    "WAY_BACK_FACT",
+    "Settlement",
+    "copy_address",
+    "is_of_files",
+    "merging_of",
+    "old_address",
+    "old_store",
+    "old_writer",
+    "return_way",
+    "side_folder",
+    "side_spool",
+    "subjects_of",
+]
+
+WAY_BACK_FACT = "way back"
+"""`{"url": ...}`: the copy that takes the place of files; absent where the old store itself is written."""
+
+OLD, NEW = "old", "new"
+
+_READING_ONLY = {"faiss": ("metadata", "id", "by")}
+"""Options that say how somebody else's files are to be read, by scheme; our own need none."""
+
+
+NO_RELEASE = Release()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a person said to a way back: who wins conflicts (`old`, `new` or `""`), or the file that decides each one.
+
+    `release` lets deletes and changes through that a brake would hold. `by` is who said yes to all of it.
+    """
+
+    prefer: str = ""
+    conflicts: Path | None = None
+    release: Release = NO_RELEASE
+    by: str = "the command"
+
+
+def is_of_files(work: Work) -> bool:
+    """Whether the old store is made of files."""
+    return registry.holds_files(work.config.source.public().scheme)
+
+
+def old_address(work: Work) -> Address:
+    """Where the way back leads: the old store, or the copy that takes its place."""
+    found = work.fact(WAY_BACK_FACT)
+    if found is None:
+        return work.config.source.address()
+    return StoreConfig(url=found["url"], **_secrets(work)).address()
+
+
+def _secrets(work: Work) -> JsonObject:
+    names = ("api_key", "token", "basic", "trust_local_files")
+    return {name: getattr(work.config.source, name) for name in names}
+
+
+def copy_address(work: Work) -> Address:
+    """The copy beside the old files: their name with the migration's id in it."""
+    old = work.config.source.public()
+    folder, _, name = old.raw_path.rstrip("/").rpartition("/")
+    whole = unquote(name)
+    stem, suffix = Path(whole).stem, Path(whole).suffix
+    if not stem:
+        raise UnsafeRoute(f"{old} has no name beside which a copy could lie", advice="restore the archive elsewhere")
+    path = f"{folder}/{quote(f'{stem}-{work.migration.id}{suffix}')}"
+    options = {key: value for key, value in old.options.items() if key not in _READING_ONLY.get(old.scheme, ())}
+    return parse(str(replace(old, raw_path=path, path=unquote(path), options=options)))
+
+
+def old_store(work: Work) -> Source:
+    """The old store in its original terms."""
+    return in_original_terms(handles.source(old_address(work)))
+
+
+def old_writer(work: Work, reader: Reader = Reader.FAST) -> Target:
+    """The old store as it is written, or (public) read back: as stored."""
+    return handles.target(old_address(work), reader)
+
+
+def return_way(work: Work) -> Reverse:
+    """How a reverse delta is written."""
+    old = old_store(work)
+    return Reverse(work.plan.schema, old.capabilities(), old.mapping if isinstance(old, DecodedSource) else None)
+
+
+def side_folder(work: Work, number: int, side: str) -> Path:
+    """Where a pass lays aside what it reads of one store."""
+    return pass_folder(work, number) / side
+
+
+def side_spool(work: Work, number: int, side: str) -> Spool | None:
+    """What a pass laid aside of one store; None where its files are bit for bit what they were."""
+    folder = side_folder(work, number, side)
+    return open_spool(folder) if folder.exists() else None
+
+
+def _candidates(work: Work, number: int, side: str) -> Iterator[pa.RecordBatch]:
+    spool = side_spool(work, number, side)
+    return iter(()) if spool is None else read_candidates(spool, work.config.batch_rows)
+
+
+def subjects_of(work: Work, number: int) -> Subjects:
+    """Every record that a pass saw differ in either store."""
+    of_old, of_new = (_candidates(work, number, side) for side in (OLD, NEW))
+    return gather(of_old, of_new, work.reader(), work.plan.mapping, known_state(work), work.config.retry_budget_s)
+
+
+def merging_of(work: Work, decide: Decide) -> Merging:
+    """How the records of both stores are merged."""
+    old, new = old_store(work), work.reader()
+    way = return_way(work)
+    mapping = work.plan.mapping
+    rules = Rules(
+        mapping,
+        same_old=same_parts(way.tolerances),
+        same_new=same_parts({source.name: step.tolerance for source, _, step in mapping.vectors.moved()}),
+        noisy_old=not old.capabilities().returns_same_bits,
+        noisy_new=not new.capabilities().returns_same_bits,
+        cannot_hold=reasons_not_held(old.describe(), old.capabilities()),
+        decide=decide,
+    )
+    wait_s = work.config.sync.absence_wait_s
+    return Merging(old, new, work.archive, rules, lambda: fence.wait(wait_s, work.check), work.limits("merge"))

@@ -1,0 +1,57 @@
+"""Tables about the way back: what it would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from vecferry.strategies.sheets import Sheet
+
+if TYPE_CHECKING:
+    from vecferry.strategies.rollback import Figures
+
+__all__ = ["rollback_sheet", "weighed_sheet"]
+
+_WORDS = {
+    "new": "new, written to the old store",
+    "changed": "changed, written to the old store",
+    "deleted": "deleted from the old store",
+    "same": "done alike on both sides",
+    "kept": "late writes of the old store, kept",
+    "settled": "conflicts settled",
+    "conflicts": "conflicts open",
+    "aside": "set aside: the old store cannot hold them",
+}
+
+
+def weighed_sheet(migration: str, figures: Figures) -> Sheet:
+    """What a rollback would do."""
+    counts, found = figures.found.counts, figures.found
+    rows = [(_WORDS[name], _counted(count, counts.examples.get(name, ()))) for name, count in counts.numbers().items()]
+    rows += [("still changing", f"{found.waiting + found.incomplete:,}")] if found.waiting or found.incomplete else []
+    rows.append(("writes would pause for about", f"{figures.pause_s:,.1f} s"))
+    rows.append(("would serve", figures.leads_to + (" (a new copy of the old files)" if figures.copies else "")))
+    rows.append(("rights", "the old store is asked whether it takes writes once the rollback begins"))
+    rows += _lists(found.listed)
+    return Sheet("rollback", f"A rollback of {migration} would come to this", ("what", "records"), tuple(rows))
+
+
+def rollback_sheet(migration: str, kept: Mapping[str, Any]) -> Sheet:
+    """What a rollback did."""
+    rows = [(words, f"{kept[name]:,}") for name, words in _WORDS.items() if kept.get(name)]
+    rows += [("serves", kept["url"])]
+    rows += [("writes paused for", f"{kept['paused_s']:,.1f} s")] if "paused_s" in kept else []
+    late = {change: count for change, count in kept["late"].items() if count}
+    if late:
+        said = ", ".join(f"{count:,} {change}" for change, count in late.items())
+        rows.append(("only in the new store", f"{said}; all are in {kept['late_list']}"))
+    rows += _lists(kept["listed"])
+    return Sheet("rollback", f"Rollback of {migration}", ("what", "found"), tuple(rows))
+
+
+def _lists(listed: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    yield from ((f"list: {name}", path) for name, path in listed.items())
+
+
+def _counted(count: int, examples: tuple[str, ...]) -> str:
+    return f"{count:,}" + (f" (for example {', '.join(examples[:5])})" if examples else "")
