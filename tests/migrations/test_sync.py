@@ -31,6 +31,7 @@ from vecferry.stores import registry
 from vecferry.strategies import steps
 from vecferry.strategies.blue_green import copy_and_validate
 from vecferry.strategies.runner import ApprovalForm, Ref
+from vecferry.transfer.decoded import mapping_of
 
 KILLED = -9
 AT_ONCE = {"absence_wait_s": 0.0, "driver_timeout_s": 0.0}
@@ -374,6 +375,27 @@ def test_the_way_there_and_back_gives_the_same_bits_of_what_a_sync_brought(harne
     harness.sync(ref)
     harness.migrate(middle, back, route="back")
     assert contents(back) == contents(docs)
+
+
+@pytest.mark.slow
+def test_a_source_that_an_earlier_migration_encoded_is_followed_and_comes_to_rest(harness: Harness, docs: str) -> None:
+    """S4: point reads give the same bits as a pass, also where records are read back from an earlier archive."""
+    middle, last = f"qdrant+edge://{harness.folder}/edge/docs", f"{docs}-last"
+    harness.migrate(docs, middle, route="there")
+    ref = ready(harness, middle, last, route="on")
+    place = address.parse(middle)
+    with registry.open_target(place) as store:
+        mapping = mapping_of(store.describe().mark)
+        assert mapping is not None
+        store.write(mapping.forward(mixed_batch(8).slice(3, 2)))
+        changed = mixed_batch(11, first=300)
+        store.write(mapping.forward(changed))
+        store.delete(mapping.forward(batch.ids_of(mixed_batch(20).slice(12, 3))))
+    assert harness.sync(ref).carried >= 14
+    again = harness.sync(ref)
+    assert again.found is not None
+    assert (again.found.total, again.found.complete) == (0, True)
+    assert contents(last) == {text: row for (_, text), row in harness.records(middle).items()}
 
 
 def test_a_rollback_after_a_sync_sees_no_writes_that_were_its_own(harness: Harness, docs: str) -> None:

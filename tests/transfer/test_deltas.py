@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -136,6 +137,18 @@ def test_a_record_that_the_scan_missed_is_not_deleted(bench: Bench) -> None:
     candidates = bench.candidates()
     bench.source.write(one(5))
     assert bench.make(candidates) == Made(equal=1)
+
+
+def test_noise_of_a_store_is_no_change(bench: Bench) -> None:
+    """S4: in a store that does not return the same bits twice, within tolerance is the same, and counted."""
+    vector = columns.dense_column(one(3)).values[0]
+    bench.source.write(one(3, vector=(vector * np.float32(1 + 1e-6)).tolist()))
+    bench.source.write(one(4, vector=(columns.dense_column(one(4)).values[0] * np.float32(1.01)).tolist()))
+    noisy = Reverse(schema(), replace(bench.source.capabilities(), returns_same_bits=False))
+    candidates = bench.candidates()
+    making = Making(bench.mapping, schema().vectors, "", True, noise=same_parts(noisy.tolerances))
+    _, made = make_delta(bench.source, candidates, bench.archive, 1, making, limits())
+    assert made == Made(changed=1, within_tolerance=1)
 
 
 def test_absence_is_asked_for_twice(bench: Bench) -> None:

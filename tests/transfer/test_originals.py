@@ -122,6 +122,22 @@ def test_deleted_records_stay_deleted_and_new_ones_come(migrated: Migrated) -> N
     assert found[name(ROWS)].document is None
 
 
+def test_a_point_read_gives_the_bits_that_a_read_gives(migrated: Migrated) -> None:
+    """Asked for by id, records are as they are among all: originals where untouched, what stands there elsewhere."""
+    migrated.write(one(3, payload='{"price":0.1}'), one(5, document="Other"), mixed_batch(4, first=ROWS))
+    with migrated.target() as target:
+        target.delete(migrated.mapping().forward(columns.ids_batch([name(7)])))
+    whole = migrated.rows()
+    assert {item for item, row in whole.items() if row != ORIGINALS.get(item)} >= {name(3), name(5), name(ROWS)}
+    with opened_once(migrated.url) as source:
+        found = source.fetch(columns.ids_batch([*whole, name(7), name(9999)]))  # type: ignore[list-item]
+        assert rows_of([found]) == whole
+        (vectors,) = [source.fetch(columns.ids_batch([name(3), name(4)]), frozenset({Part.VECTORS}))]
+        assert {item: row.vectors for item, row in rows_of([vectors]).items()} == {
+            item: whole[item].vectors for item in (name(3), name(4))
+        }
+
+
 def _is_gone(migrated: Migrated) -> None:
     shutil.rmtree(migrated.archive)
 

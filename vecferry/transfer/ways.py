@@ -132,14 +132,14 @@ class Reverse:
 
     @property
     def tolerances(self) -> Names[str, Tolerance]:
-        """None, but where the store normalises or rounds what it is given."""
+        """None, but where the store normalises or rounds what it is given, or gives back other bits each time."""
         if self.encoding is not None:
             return self.encoding.tolerances
         return {field.name: self._tolerance(field) for field in self.schema.vectors}
 
     def _tolerance(self, field: VectorField) -> Tolerance:
         vectors = self.capabilities.vectors
-        if field.metric not in vectors.normalises | vectors.distorts:
+        if field.metric not in vectors.normalises | vectors.distorts and self.capabilities.returns_same_bits:
             return EXACT
         near = NEAR_FLOAT16 if field.dtype is DType.FLOAT16 else NEAR
         return Tolerance(near.relative, near.absolute, direction=field.metric in vectors.normalises)
