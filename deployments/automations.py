@@ -23,19 +23,23 @@ from prefect.exceptions import ObjectNotFound
 import flows
 from deployments.console import complain, say
 from deployments.local_server import ServerError
-from flows.outbox import RESOURCE
+from flows.failed_check import PROBLEM
+from flows.outbox import CHOICE, RESOURCE
+from vecferry.ledger import State
+from vecferry.ledger.outbox import event_name
 
-__all__ = ["BEAT_S", "CHECK_FAILED", "NO_HEARTBEAT", "ROLLBACKS", "apply", "flow_names", "wanted"]
+__all__ = ["BEAT_S", "FAILED_CHECK", "NO_HEARTBEAT", "ROLLBACK", "SWITCHED", "apply", "flow_names", "wanted"]
 
 BEAT_S = 30
 """Between two heartbeats of a flow run, as prefect.yaml sets it; Prefect allows no shorter time."""
 
-CHECK_FAILED = f"{RESOURCE}.check-failed"
-"""The event of a check after the switch that found something wrong, before the writes were released."""
+SWITCHED = event_name("migration", State.SWITCHED)
+"""The event of a switch; with a label `vecferry.problem` where the check after it found something wrong."""
 
-ROLLBACKS = {"blue-green": "rollback/rollback"}
-"""The deployment that takes a migration of each strategy back."""
+ROLLBACK = "after-failed-check/after-failed-check"
+"""The deployment that looks whether a failed check is to be followed by a rollback, and rolls back."""
 
+FAILED_CHECK = "vecferry: roll back after a failed check"
 NO_HEARTBEAT = "vecferry: no heartbeat"
 BEAT = "prefect.flow-run.heartbeat"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
@@ -45,7 +49,7 @@ WAITS = ("Paused", "Suspended", "Scheduled", "AwaitingRetry")
 
 def wanted(client: SyncPrefectClient) -> list[AutomationCore]:
     """The automations as they should be. Raises ServerError where a deployment is missing."""
-    return [_no_heartbeat(), *(_after_a_failed_check(client, *pair) for pair in ROLLBACKS.items())]
+    return [_no_heartbeat(), _after_a_failed_check(client)]
 
 
 def apply(client: SyncPrefectClient) -> list[str]:
@@ -83,22 +87,22 @@ def _plain(part: object) -> object:
     )
 
 
-def _after_a_failed_check(client: SyncPrefectClient, strategy: str, deployment: str) -> AutomationCore:
-    """The one automatic rollback: the approver had chosen it, and nothing was written to the new store yet."""
+def _after_a_failed_check(client: SyncPrefectClient) -> AutomationCore:
+    """The one automatic rollback: the approver had chosen it, and the run that was to do it has died."""
     try:
-        found = client.read_deployment_by_name(deployment)
+        found = client.read_deployment_by_name(ROLLBACK)
     except ObjectNotFound as error:
-        raise ServerError(f"the deployment {deployment} is missing; first: prefect deploy --all") from error
+        raise ServerError(f"the deployment {ROLLBACK} is missing; first: prefect deploy --all") from error
     migration = {"__prefect_kind": "jinja", "template": "{{ event.payload.migration }}"}
     return AutomationCore(
-        name=f"vecferry: roll back {strategy} after a failed check",
+        name=FAILED_CHECK,
         description="The check after the switch failed, and the approver had chosen to go back by itself.",
         trigger=EventTrigger(
-            expect={CHECK_FAILED},
+            expect={SWITCHED},
             match={
                 "prefect.resource.id": f"{RESOURCE}.*",
-                "vecferry.strategy": strategy,
-                "vecferry.on_check_failed": "rollback",
+                f"vecferry.{PROBLEM}": "*",
+                f"vecferry.{CHOICE}": "rollback",
             },
             posture=Posture.Reactive,
             threshold=1,

@@ -12,10 +12,13 @@ from prefect.exceptions import PrefectException
 from vecferry.errors import VecferryError
 from vecferry.ledger import Event, Ledger
 
-__all__ = ["RESOURCE", "resource_of", "send", "try_to_send"]
+__all__ = ["CHOICE", "RESOURCE", "resource_of", "send", "try_to_send"]
 
 RESOURCE = "vecferry.migration"
 """Events are about `vecferry.migration.ID`."""
+
+CHOICE = "on_check_failed"
+"""Field of the configuration in which the approver chose what a failed check leads to."""
 
 BATCH = 100
 
@@ -65,10 +68,11 @@ def resource_of(ledger: Ledger, event: Event) -> dict[str, str]:
     if event.migration is None:
         return {"prefect.resource.id": "vecferry.ledger"}
     migration = ledger.migration(event.migration)
-    labels = {"strategy": migration.strategy, "route": migration.route}
+    known = {"strategy": migration.strategy, "route": migration.route, CHOICE: migration.config.get(CHOICE)}
     detail = event.payload.get("detail")
-    told = {**(detail if isinstance(detail, dict) else {}), **{end: event.payload.get(end) for end in ("from", "to")}}
-    labels |= {name: str(value) for name, value in told.items() if isinstance(value, str | int | float | bool)}
+    step = {end: event.payload.get(end) for end in ("from", "to")}
+    told = {**(detail if isinstance(detail, dict) else {}), **step, **known}
+    labels = {name: str(value) for name, value in told.items() if isinstance(value, str | int | float | bool)}
     return {
         "prefect.resource.id": f"{RESOURCE}.{migration.id}",
         "prefect.resource.name": migration.id,

@@ -9,13 +9,13 @@ from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 
 from deployments import automations
-from deployments.automations import NO_HEARTBEAT, ROLLBACKS
+from deployments.automations import FAILED_CHECK, NO_HEARTBEAT, ROLLBACK
 from deployments.local_server import ServerError
-from flows.rollback import rollback
+from flows.failed_check import after_failed_check
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-NAMES = {NO_HEARTBEAT, *(f"vecferry: roll back {strategy} after a failed check" for strategy in ROLLBACKS)}
+NAMES = {NO_HEARTBEAT, FAILED_CHECK}
 
 
 @pytest.fixture
@@ -29,12 +29,10 @@ def client(prefect_api: None) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def deployed(client: SyncPrefectClient) -> Iterator[None]:
-    """The deployments that automations start."""
-    flow_id = client.create_flow(rollback)
-    made = [client.create_deployment(flow_id, name.partition("/")[2]) for name in ROLLBACKS.values()]
+    """The deployment that an automation starts."""
+    made = client.create_deployment(client.create_flow(after_failed_check), ROLLBACK.partition("/")[2])
     yield
-    for one in set(made):
-        client.delete_deployment(one)
+    client.delete_deployment(made)
 
 
 def ours(client: SyncPrefectClient) -> list[automations.Automation]:
@@ -75,6 +73,6 @@ def test_doubles_are_removed(client: SyncPrefectClient) -> None:
 
 def test_a_missing_deployment_is_named(client: SyncPrefectClient) -> None:
     """An automation that would start nothing is not made."""
-    with pytest.raises(ServerError, match=r"rollback.* is missing"):
+    with pytest.raises(ServerError, match="after-failed-check is missing"):
         automations.apply(client)
     assert ours(client) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
 from deployments import schedules
-from deployments.automations import BEAT_S, CHECK_FAILED
+from deployments.automations import BEAT_S, ROLLBACK, SWITCHED
 from deployments.local_server import Server, prefect_server, run_module, worker
 from deployments.schedules import Verb
 from flows.blue_green import blue_green
@@ -41,9 +41,9 @@ def client(server: Server) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def tell(client: SyncPrefectClient, event: str, resource: dict[str, str], age_s: float = 0, **more: Any) -> str:
-    """Tell the server of an event that happened so long ago; its id."""
-    occurred = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
+def tell(client: SyncPrefectClient, event: str, resource: dict[str, str], **more: Any) -> str:
+    """Tell the server of an event that happened just now; its id."""
+    occurred = datetime.now(UTC).isoformat()
     content = {"id": str(uuid.uuid4()), "event": event, "occurred": occurred, "resource": resource, **more}
     client.request("POST", "/events", json=[content]).raise_for_status()
     return str(content["id"])
@@ -79,18 +79,21 @@ def test_schedules_stop_and_go_on_as_they_were_whatever_is_installed_meanwhile(
 
 
 def test_a_failed_check_starts_the_rollback_where_it_was_chosen(client: SyncPrefectClient) -> None:
-    """Of two migrations whose check failed, the one whose approver had chosen it is rolled back."""
-    for name, choice in (("kept-1", "hold"), ("left-1", "rollback")):
-        labels = {"vecferry.strategy": "blue-green", "vecferry.on_check_failed": choice}
+    """Of three migrations that were switched, the one whose check failed and whose approver chose it is looked at."""
+    for name, labels in (
+        ("fine", {"vecferry.on_check_failed": "rollback"}),
+        ("held", {"vecferry.on_check_failed": "hold", "vecferry.problem": "it does not answer"}),
+        ("left", {"vecferry.on_check_failed": "rollback", "vecferry.problem": "it does not answer"}),
+    ):
         resource = {"prefect.resource.id": f"{RESOURCE}.{name}", **labels}
-        tell(client, CHECK_FAILED, resource, payload={"migration": name})
-    deployment = client.read_deployment_by_name("rollback/rollback").id
+        tell(client, SWITCHED, resource, payload={"migration": name})
+    deployment = client.read_deployment_by_name(ROLLBACK).id
 
     def started() -> list[FlowRun] | None:
         return [one for one in client.read_flow_runs() if one.deployment_id == deployment] or None
 
     (run,) = eventually(started, "no rollback was started")
-    assert run.parameters["migration_id"] == "left-1"
+    assert run.parameters["migration_id"] == "left"
 
 
 def test_a_run_without_a_heartbeat_has_crashed_and_one_that_waits_has_not(client: SyncPrefectClient) -> None:
@@ -98,20 +101,18 @@ def test_a_run_without_a_heartbeat_has_crashed_and_one_that_waits_has_not(client
     dead, waiting = (client.create_flow_run(blue_green, state=Pending()) for _ in range(2))
     flow = {"prefect.resource.id": f"prefect.flow.{dead.flow_id}", "prefect.resource.role": "flow"}
     related = [flow | {"prefect.resource.name": "blue-green"}]
-    ago = 3 * BEAT_S + 60
     for run in (waiting, dead):
         resource = {"prefect.resource.id": f"prefect.flow-run.{run.id}"}
-        beat = tell(client, "prefect.flow-run.heartbeat", resource, ago, related=related)
+        beat = tell(client, "prefect.flow-run.heartbeat", resource, related=related)
         if run is waiting:
             # Without `follows` the server may look at two events of one moment in any order.
-            tell(client, "prefect.flow-run.Suspended", resource, ago - 10, related=related, follows=beat)
+            tell(client, "prefect.flow-run.Suspended", resource, related=related, follows=beat)
 
     def crashed() -> FlowRun | None:
         found = client.read_flow_run(dead.id)
         return found if found.state_name == "Crashed" else None
 
-    # The server looks at its buckets of events once in the time of three beats.
-    found = eventually(crashed, "the run without a heartbeat seems to run still", 3 * BEAT_S + 60)
+    found = eventually(crashed, "the run without a heartbeat seems to run still", 3 * BEAT_S + 30)
     assert found.state is not None
     assert "run it with migration_id" in str(found.state.message)
     assert client.read_flow_run(waiting.id).state_name == "Pending"

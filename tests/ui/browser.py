@@ -27,6 +27,9 @@ START_TIMEOUT_S = 60.0
 DEADLINE_S = 90.0
 """How long to look for something on the page. A run through a worker takes 15 s on an idle machine."""
 
+STILL_TIMEOUT_S = 10.0
+"""How long to wait for a page that moves; one that shows a run goes on moving."""
+
 POLL_S = 0.2
 # Without these it asks hosts of its maker for updates, at every start.
 QUIET = (
@@ -97,19 +100,39 @@ class Browser:
         """Until the page says this. Raises NotOnThePage."""
         self.until(lambda: text in self.text() or None, f"text {text!r}", timeout_s)
 
+    def see(self, text: str, selector: str = "span, div") -> None:
+        """Until an element with exactly these words can be seen. Raises NotOnThePage."""
+        words = ", ".join(json.dumps(part) for part in (selector, text, True))
+        self.until(lambda: self.ask(f"!!({FIND})({words}) || null"), f"{selector} that says {text!r}")
+
     def click(self, text: str, selector: str = "button, a", *, exact: bool = True) -> None:
-        """Press the mouse on the middle of the element with these words, once it can be seen. Raises NotOnThePage."""
+        """Press the mouse on the middle of the element with these words, once it stays where it is."""
         words = ", ".join(json.dumps(part) for part in (selector, text, exact))
-        x, y = self.until(lambda: self.ask(PLACE % (FIND, words)), f"{selector} that says {text!r}", DEADLINE_S)
+        seen: list[list[float] | None] = [None]
+
+        def place() -> list[float] | None:
+            # What loads above it moves it.
+            seen.append(self.ask(PLACE % (FIND, words)))
+            return seen[-1] if seen[-1] == seen[-2] else None
+
+        x, y = self.until(place, f"{selector} that says {text!r}")
         self._mouse("mouseMoved", x, y, 0)
         self._mouse("mousePressed", x, y, 1)
         self._mouse("mouseReleased", x, y, 1)
 
     def screenshot(self, file: Path, height: int = HEIGHT) -> None:
-        """A picture of the page as PNG, WIDTH by `height` pixels."""
+        """A picture of the page as PNG, WIDTH by `height` pixels, once it has stopped moving."""
         self._size(height)
-        shot = self._tell("Page.captureScreenshot", format="png", optimizeForSpeed=False)
-        file.write_bytes(base64.b64decode(shot["data"]))
+        before, now = "", self._picture()
+        end = time.monotonic() + STILL_TIMEOUT_S
+        while now != before and time.monotonic() < end:
+            time.sleep(POLL_S)
+            before, now = now, self._picture()
+        file.write_bytes(base64.b64decode(now))
+        self._size(HEIGHT)
+
+    def _picture(self) -> str:
+        return str(self._tell("Page.captureScreenshot", format="png")["data"])
 
     def _size(self, height: int) -> None:
         self._tell("Emulation.setDeviceMetricsOverride", width=WIDTH, height=height, deviceScaleFactor=1, mobile=False)

@@ -37,10 +37,10 @@ class Person:
         """Open the filled-in form, submit it, and follow the run until it asks; its id."""
         link = next(one for one in demo_links(self.source, self.folder) if one.deployment == "blue-green/blue-green")
         self._open_form(link)
-        self.browser.wait_for("Enforce Parameter Schema")
+        self.browser.wait_for("max_rows_per_s")
         self.shoot("form", 1000)
         run = self._submits()
-        self.browser.wait_for("Paused")
+        self.browser.see("Paused")
         return run
 
     def opens_the_question(self) -> str:
@@ -58,11 +58,12 @@ class Person:
         self.browser.wait_for("Select")
 
     def approves(self) -> None:
-        """Choose approve, press Resume, wait until the run has ended."""
+        """Choose approve, press Resume, wait until the run has ended; then look at all of it anew."""
         self.browser.click("Select", "button")
         self.browser.click("approve", "[role=option]")
         self.browser.click("Resume")
-        self.browser.wait_for("Completed")
+        self.browser.see("Completed")
+        self._looks_anew()
         self.shoot("graph", 700)
 
     def reads_the_artifacts(self) -> dict[str, str]:
@@ -70,11 +71,12 @@ class Person:
         self.browser.click("Artifacts", TAB)
         self.browser.wait_for("summary")
         self.shoot("artifacts", 1100)
-        pages = {}
-        here = self.browser.address()
-        for name in ("plan", "verdict"):
-            self.browser.click(name)
-            self.browser.wait_for("Artifact" if name == "plan" else "V4")
+        pages, here = {}, self.browser.address()
+        for name, until in (("plan", "exact"), ("verdict", "V4")):
+            self.browser.click(name, "h3")
+            # Each run leaves one more of the same name; here there is one.
+            self.browser.click("", "a[href*='/artifacts/artifact/']", exact=False)
+            self.browser.wait_for(until)
             self.shoot(name, 900)
             pages[name] = self.browser.text()
             self.browser.open(here)
@@ -86,7 +88,8 @@ class Person:
         self._open_form(Link("", "rollback/rollback", {"migration_id": migration}))
         self.browser.wait_for("migration_id")
         run = self._submits()
-        self.browser.wait_for("Completed")
+        self.browser.see("Completed")
+        self._looks_anew()
         self.shoot("rollback", 700)
         return run
 
@@ -100,6 +103,11 @@ class Person:
         with temporary_settings({PREFECT_API_URL: self.server.api_url}), get_client(sync_client=True) as client:
             self.browser.open(form_url(client, self.server.url, link))
         self.browser.wait_for("Additional Options")
+
+    def _looks_anew(self) -> None:
+        """The graph is scaled to the run as it was when the page was opened."""
+        self.browser.open(self.browser.address())
+        self.browser.see("Completed")
 
     def _submits(self) -> UUID:
         self.browser.click("Submit")
