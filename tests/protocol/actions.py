@@ -192,10 +192,10 @@ def verify(world: World, on: Guards) -> Iterator[World]:
 
 @action(Actor.RUN, "S8", at=(At.START, At.PREFLIGHT))
 def s8_preflight(world: World, on: Guards) -> Iterator[World]:
-    """Once more all is checked, with a scratch write to the old store; where a right is missing, nothing is begun."""
+    """Once more all is checked, with a scratch write to the old store; where a right is missing, all is undone."""
     if world.at is At.PREFLIGHT:
         yield world._replace(probed=True, at=At.PAUSE)
-        yield world._replace(at=At.AWAY, answer=Answer.NONE, prefer=None)
+        yield world._replace(at=At.UNDO)
     elif world.state is State.READY and Guard.PROBE_AFTER_APPROVAL not in on:
         yield world._replace(probed=True)
 
