@@ -234,6 +234,14 @@ def test_s23_what_another_migration_or_route_names_is_not_dropped(harness: Harne
     assert is_there(docs)
 
 
+def test_s23_a_load_or_trial_that_is_done_names_nothing_any_more(harness: Harness, docs: str) -> None:
+    """What ends at READY without a switch is no use of the collection that it made or read."""
+    harness.migrate(docs, f"{docs}-trial", limit=10, sync=AT_ONCE)
+    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, route="another")
+    complete(harness, ref)
+    assert decommission(harness, ref, address.parse(docs).name).dropped == docs
+
+
 def test_s23_files_are_never_deleted(harness: Harness, tmp_path: Path) -> None:
     """A source made of files is completed without reading it again, and stays where it is."""
     source = f"jsonl://{tmp_path}/docs.jsonl"

@@ -42,6 +42,7 @@ DECOMMISSIONED_FACT, DISCARDED_FACT = "decommissioned", "discarded"
 GONE = "gone"
 """What a person agrees to in place of a digest where the old store is not there any more."""
 
+_WITHOUT_SWITCH = ("backup", "export", "load")
 _DISCARDABLE = (State.ABORTED, State.ROLLED_BACK)
 
 
@@ -221,13 +222,19 @@ def drop_new(ref: Ref) -> str:
 def _require_unnamed(ledger: Ledger, migration: Migration, collection: Address) -> None:
     routes = ledger.routes()
     every = [*routes, *(part for route in routes for part in ledger.workspace_routes(route.name))]
-    live = [one for one in ledger.migrations(LIVE) if one.id != migration.id]
+    live = [one for one in ledger.migrations(LIVE) if one.id != migration.id and not _is_done(one)]
     found = naming.names_of(collection, every, live)
     if found:
         raise UnsafeRoute(
             f"{collection} is named by {found[0]}; it is not dropped",
             advice="`vecferry list --live` and `vecferry route NAME` show who uses it",
         )
+
+
+def _is_done(migration: Migration) -> bool:
+    """Whether it has reached its own end: an export, a load or a trial has no switch to come."""
+    switches = migration.strategy not in _WITHOUT_SWITCH and migration.limit is None
+    return migration.state is State.READY and not switches
 
 
 def _refuse_aliases(store: Target, collection: Address) -> None:
