@@ -18,11 +18,11 @@ from tasks.making import step as _step
 from vecferry.model import Verdict
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.steps.cutover import Stage
 from vecferry.transfer.brakes import Release
 from vecferry.transfer.delta_making import Made
 from vecferry.transfer.differences import Differences, Side
 from vecferry.transfer.late import Late
-from vecferry.transfer.scan import Changes
 
 __all__ = ["RETRY_DELAYS_S", "TASKS", "may_pass", "task_of"]
 
@@ -93,22 +93,76 @@ def conclude(ref: Ref) -> Verdict:
     return steps.conclude(ref)
 
 
-@_step("recheck slice {number}")
-def recheck_slice(ref: Ref, number: int) -> Changes:
-    """What changed in a slice of the source since it was copied."""
-    return steps.recheck_slice(ref, number)
+@_step("begin validation")
+def begin_validation(ref: Ref) -> None:
+    """Nothing more is carried over before the verdict."""
+    steps.begin_validation(ref)
 
 
-@_step("require unchanged source")
-def require_unchanged(ref: Ref, changes: list[Changes]) -> None:
-    """Stop before the switch when the source changed."""
-    steps.require_unchanged(ref, changes)
+@_step("preflight switch")
+def preflight_switch(ref: Ref) -> None:
+    """Stop a switch that cannot work before anything pauses."""
+    steps.preflight_switch(ref)
+
+
+@_step("is the old store still")
+def is_settled(ref: Ref, token: int) -> bool:
+    """Whether two passes under the pause found nothing and saw the same."""
+    return steps.is_settled(ref, token)
+
+
+@_step("are the files the same")
+def pass_unread(ref: Ref) -> bool:
+    """Count a pass over files that did not change."""
+    return steps.pass_unread(ref)
+
+
+@_step("check new store before the switch")
+def check_new_store(ref: Ref) -> None:
+    """All ids of the new store, and every record written since the verdict."""
+    steps.check_new_store(ref)
+
+
+@_step("write cutover file")
+def write_cutover(ref: Ref) -> None:
+    """Keep in the archive what the switch stands on."""
+    steps.write_cutover(ref)
 
 
 @_step("switch route")
-def switch(ref: Ref, approval: int) -> None:
-    """Move the route to the new store."""
-    steps.switch(ref, approval)
+def commit_switch(ref: Ref, token: int) -> None:
+    """Move the route to the new store, under the pause."""
+    steps.commit_switch(ref, token)
+
+
+@_step("check what serves")
+def check_serving(ref: Ref) -> str:
+    """Ask the new store for its count and for known records; what is wrong."""
+    return steps.check_serving(ref)
+
+
+@_step("end the switch")
+def end_switching(ref: Ref, problem: str) -> None:
+    """All that follows the route was read back."""
+    steps.end_switching(ref, problem)
+
+
+@_step("measure the switch")
+def end_cutover(ref: Ref, late: Late) -> dict[str, object]:
+    """Keep how long writes were paused and what was carried over."""
+    return steps.end_cutover(ref, late)
+
+
+@_step("how far is the switch")
+def find_stage(ref: Ref) -> Stage:
+    """How far a switch is that an earlier run began."""
+    return steps.find_stage(ref)
+
+
+@_step("undo the switch")
+def undo_switch(ref: Ref) -> None:
+    """Back to before the pause, writes released, unless the route moved."""
+    steps.undo_switch(ref)
 
 
 @_step("check route")
@@ -157,6 +211,12 @@ def release_writes(ref: Ref, workspace: str | None) -> None:
 def settle_deltas(ref: Ref) -> int:
     """Load and read back what an earlier run recorded and did not finish."""
     return steps.settle_deltas(ref)
+
+
+@_step("are the files as planned")
+def is_as_planned(ref: Ref) -> bool:
+    """Whether the source's files are those that were planned."""
+    return steps.is_as_planned(ref)
 
 
 @_step("begin pass")

@@ -29,6 +29,7 @@ __all__ = [
     "Hook",
     "Hooks",
     "MigrationConfig",
+    "OnCheckFailed",
     "SecretRef",
     "Selection",
     "StoreConfig",
@@ -41,7 +42,9 @@ __all__ = [
 ]
 
 Approve = Literal["ask", "auto"]
+OnCheckFailed = Literal["hold", "rollback"]
 PLAIN_WEBHOOK_CONSENT = "webhook_without_tls"
+_WRITE_TIMEOUT_S = 30.0
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -200,7 +203,8 @@ def _is_loopback(host: str) -> bool:
 class Hooks(_Strict):
     """How an application learns of pauses and switches, and what is known of its writes.
 
-    `write_timeout_s`: after so long the application gives up a write, so none of before a pause is under way any more.
+    `write_timeout_s`: after so long the application gives up a write, so none of before a pause is under way any more
+    (not given: 30 where there is a hook that pauses or a route file; else 0, because nobody is known to wait).
     `visibility_delay_s`: so long after a write the old store may hide it from readers. `pause_ttl_s`: a pause ends by
     itself after this. `route_file`: a file that always says what serves the route, replaced atomically.
     """
@@ -209,7 +213,7 @@ class Hooks(_Strict):
     release: Hook | None = None
     switch: Hook | None = None
     read_back: Hook | None = None
-    write_timeout_s: float = Field(default=30.0, ge=0, le=86_400)
+    write_timeout_s: float | None = Field(default=None, ge=0, le=86_400)
     visibility_delay_s: float = Field(default=0.0, ge=0, le=86_400)
     pause_ttl_s: float = Field(default=600.0, gt=0, le=86_400)
     route_file: Path | None = None
@@ -217,7 +221,8 @@ class Hooks(_Strict):
     @property
     def drain_s(self) -> float:
         """How long after the pause the last write of before it may still appear."""
-        return self.write_timeout_s + self.visibility_delay_s
+        given, told = self.write_timeout_s, self.pause is not None or self.route_file is not None
+        return (given if given is not None else _WRITE_TIMEOUT_S if told else 0.0) + self.visibility_delay_s
 
     @property
     def all(self) -> dict[str, Hook]:
@@ -274,6 +279,9 @@ class MigrationConfig(_Strict):
     `backup` copies a source made of files before anything moves.
     `consent` lists, by their names in the plan, the losses that are agreed to.
     `trust_local_files` says so of the source (see `StoreConfig`).
+    `approve_valid_s` is how long a question can be answered with yes, and the yes be used. `max_final_delta` is the
+    most records that a cutover may carry over under its pause. `on_check_failed` says what becomes of a switch whose
+    last check fails before the writes are released: the pause is held for a person, or the route goes back.
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
     `hooks` say how the application is told, `sync` how changes are carried over after the copy.
     """
@@ -297,6 +305,9 @@ class MigrationConfig(_Strict):
     retry_budget_s: float = Field(default=120.0, ge=0)
     approve: Approve = "ask"
     approve_timeout_s: float = Field(default=24 * 3600.0, gt=0)
+    approve_valid_s: float = Field(default=72 * 3600.0, gt=0)
+    max_final_delta: int = Field(default=10_000, ge=0)
+    on_check_failed: OnCheckFailed = "hold"
     trust_local_files: bool = False
     hooks: Hooks = Hooks()
     sync: Sync = Sync()

@@ -18,7 +18,7 @@ def test_the_demo_goes_there_and_back(vecferry: Vecferry, home: Path, tmp_path: 
     assert not home.exists()
     again = vecferry("status", "--ledger", tmp_path / "kept" / "ledger.db", "--json")
     assert again.document["migration"]["id"] == found["migration"]
-    for phase in ("inventory", "export", "load", "validate", "recheck"):
+    for phase in ("inventory", "export", "load", "validate", "sync"):
         assert f"{phase}: 2,000 of 2,000 records" in done.err
 
 

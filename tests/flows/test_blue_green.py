@@ -43,7 +43,7 @@ def test_a_collection_moves_and_the_ui_shows_it(ledger: Ledger, stores: Stores) 
     assert task_run_of(run, "copy slice 2").state_name == "Completed"
     shown = artifacts_of(run)
     assert all(json.loads(shown[key].data) for key in ("inventory", "plan", "verdict"))
-    phases = ("inventory", "export", "load", "validate", "recheck")
+    phases = ("inventory", "export", "load", "sync", "validate")
     assert [shown[f"progress-{phase}"].data for phase in phases] == [100.0] * len(phases)
     assert f"Migration {done['migration']}" in shown["summary"].data
 

@@ -93,9 +93,12 @@ def test_the_source_is_never_written(harness: Harness, docs: str, tmp_path: Path
     assert contents(docs) == before
 
 
-def test_a_source_that_changed_is_not_switched(harness: Harness, docs: str, tmp_path: Path) -> None:
-    """Rows that were added or deleted since the copy are named; state and route stay as they are."""
-    ref = harness.start(docs, f"qdrant+edge://{tmp_path}/edge/docs", approve="ask")
+def test_s10_what_changed_while_the_question_waited_is_carried_over(
+    harness: Harness, docs: str, tmp_path: Path
+) -> None:
+    """Rows that were added or deleted since the verdict are in the new store when the route moves, and are counted."""
+    target = f"qdrant+edge://{tmp_path}/edge/docs"
+    ref = harness.start(docs, target, approve="ask", sync={"absence_wait_s": 0})
 
     def change_meanwhile(form: object, timeout_s: float) -> bool:
         with registry.open_target(address.parse(docs)) as store:
@@ -104,10 +107,10 @@ def test_a_source_that_changed_is_not_switched(harness: Harness, docs: str, tmp_
         return True
 
     harness.runner._ask = change_meanwhile
-    with pytest.raises(DataDiffer, match=r"1 new.*doc-9000.*1 deleted.*doc-17"):
-        harness.run(ref)
-    assert harness.migration(ref).state is State.READY
-    assert harness.route(ref).url == docs
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(target) == harness.records(docs)
+    assert ("carried over meanwhile", "2 records") in harness.sheets[-1].rows
 
 
 def test_a_declined_switch_stays_ready_and_can_be_asked_again(harness: Harness, docs: str) -> None:

@@ -21,10 +21,17 @@ def config(hooks: dict[str, Any], **more: Any) -> MigrationConfig:
 
 
 def test_a_migration_without_hooks_has_the_times_that_are_safe() -> None:
-    """Nothing is called, a write may take half a minute, and a pause ends by itself after ten."""
+    """Nothing is called, nobody is known to wait, and a pause ends by itself after ten minutes."""
     found = make_config({"source": "numpy:///data/docs.npy", "target": "qdrant://h:6334/docs"}).hooks
     assert found == Hooks()
-    assert (found.all, found.drain_s, found.pause_ttl_s) == ({}, 30.0, 600.0)
+    assert (found.all, found.drain_s, found.pause_ttl_s) == ({}, 0.0, 600.0)
+
+
+def test_where_somebody_is_told_a_write_may_take_half_a_minute(tmp_path: Path) -> None:
+    """A hook that pauses, or a route file, makes the run wait for writes of before the pause."""
+    assert config({"pause": COMMAND, "release": COMMAND}).hooks.drain_s == 30.0
+    assert config({"route_file": str(tmp_path / "route.json")}).hooks.drain_s == 30.0
+    assert config({"route_file": str(tmp_path / "route.json"), "write_timeout_s": 2}).hooks.drain_s == 2.0
 
 
 def test_each_hook_is_a_command_or_a_webhook() -> None:
@@ -54,7 +61,7 @@ def test_each_hook_is_a_command_or_a_webhook() -> None:
         ({"pause": COMMAND}, "pause and release come together"),
         ({"release": COMMAND}, "pause and release come together"),
         ({"switch": COMMAND}, "a switch hook needs a read_back hook"),
-        ({"pause_ttl_s": 30}, "over before a switch can be"),
+        ({"pause_ttl_s": 30, "write_timeout_s": 30}, "over before a switch can be"),
         ({"pause": COMMAND, "release": COMMAND, "pause_ttl_s": 60}, "over before a switch can be"),
         ({"resume": COMMAND}, "[Ee]xtra"),
     ],

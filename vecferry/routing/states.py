@@ -31,10 +31,6 @@ TRANSITIONS = (
     Transition(State.READS_NEW, State.FROZEN, "approved, and writes are paused"),
     Transition(State.FROZEN, State.SWITCHING, "the final check found no difference"),
     Transition(State.SWITCHING, State.SWITCHED, "the route moved; alias and hooks followed and were read back"),
-    Transition(
-        State.READY, State.SWITCHED, "without a pause: the source was read again unchanged, then the route moved"
-    ),
-    Transition(State.SWITCHED, State.ROLLED_BACK, "without a pause: nothing was written to the new store, or it stays"),
     Transition(State.SWITCHED, State.COMPLETED, "`complete` ended the way back"),
     Transition(State.FROZEN, State.READY, _UNDONE),
     Transition(State.FROZEN, State.READS_NEW, _UNDONE),

@@ -8,6 +8,7 @@ from vecferry.archive import Changes, DeltaEntry
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Delta, Direction, Pass, State
 from vecferry.model import Digest
+from vecferry.strategies import telling
 from vecferry.strategies.work import Work
 from vecferry.transfer.decoded import DecodedSource
 from vecferry.transfer.delta_making import Same
@@ -39,10 +40,15 @@ _ALLOWED = {Direction.FORWARD: FORWARD, Direction.REVERSE: REVERSE}
 
 
 def require_direction(work: Work, direction: Direction) -> None:
-    """Raise UnsafeRoute where writing in this direction would overwrite what the application writes now."""
-    if work.migration.state not in _ALLOWED[direction]:
+    """Raise UnsafeRoute where writing in this direction would overwrite what the application writes now.
+
+    In SWITCHING the old store is carried over once more only while nobody can have followed the route.
+    """
+    state = work.migration.state
+    again = state is State.SWITCHING and direction is Direction.FORWARD and not telling.may_be_followed(work)
+    if state not in _ALLOWED[direction] and not again:
         raise UnsafeRoute(
-            f"migration {work.ref.migration} is {work.migration.state}: nothing may be carried over {direction} now",
+            f"migration {work.ref.migration} is {state}: nothing may be carried over {direction} now",
             advice=f"vecferry status {work.ref.migration} shows what can be done",
         )
 

@@ -15,7 +15,6 @@ _DONE: dict[str, Callable[[SliceRow], bool]] = {
     "export": lambda row: row.copied is not None,
     "load": lambda row: row.loaded_at is not None,
     "validate": lambda row: row.verified is not None,
-    "recheck": lambda row: False,
 }
 
 

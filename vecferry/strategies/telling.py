@@ -17,7 +17,19 @@ from vecferry.routing.observing import Observation
 from vecferry.strategies.work import Work
 from vecferry.transfer import retry
 
-__all__ = ["Observed", "acknowledged", "ask_hook", "calls", "observe", "outcome_of", "publish", "serving", "tell"]
+__all__ = [
+    "Observed",
+    "acknowledged",
+    "ask_hook",
+    "calls",
+    "is_file_new",
+    "may_be_followed",
+    "observe",
+    "outcome_of",
+    "publish",
+    "serving",
+    "tell",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,27 @@ def acknowledged(told: list[Told], token: int) -> Told | None:
     """The last of these calls that the application acknowledged under a pause."""
     mine = [one for one in told if one.request["token"] == token and outcome_of(one) is Outcome.ACKNOWLEDGED]
     return mine[-1] if mine else None
+
+
+def may_be_followed(work: Work) -> bool:
+    """Whether the application was told, or the alias moved, since the route has its epoch: new writes may be there.
+
+    Where there is neither hook nor alias, whoever asks for the route follows it at once.
+    """
+    now, hook = serving(work, None), work.config.hooks.switch
+    told = [one for one in calls(work, Action.SWITCH, None) if one.epoch == now.epoch]
+    if any(outcome_of(one) in (Outcome.ACKNOWLEDGED, Outcome.UNKNOWN) for one in told):
+        return True
+    alias = _ask_alias(work, None)
+    if alias is not None:
+        return bool(alias.error) or _collection(str(alias.url)) == _collection(now.url)
+    return hook is None and work.config.hooks.route_file is None
+
+
+def is_file_new(work: Work) -> bool:
+    """Whether the route file names what the ledger's route leads to now."""
+    seen = _ask_file(work, None)
+    return seen is not None and (bool(seen.error) or seen.url == serving(work, None).url)
 
 
 def outcome_of(told: Told) -> Outcome:

@@ -4,16 +4,19 @@ A step finds in the ledger what is already done, does the rest, and records it a
 seen. So it may run again at any time: after a crash, on Retry, on resume.
 """
 
+from vecferry.strategies.steps.approval import approval_form, approved, record_answer
 from vecferry.strategies.steps.backup import back_up, seal_backup
 from vecferry.strategies.steps.copy import copy_slice, export_slice, finish_export, finish_load, prepare
 from vecferry.strategies.steps.cutover import (
-    approval_form,
-    approved,
     check_route,
-    recheck_slice,
-    record_answer,
-    require_unchanged,
-    switch,
+    commit_switch,
+    end_cutover,
+    end_switching,
+    find_stage,
+    is_settled,
+    preflight_switch,
+    undo_switch,
+    write_cutover,
 )
 from vecferry.strategies.steps.ending import (
     drop_new,
@@ -35,16 +38,8 @@ from vecferry.strategies.steps.hooks import (
     wait_for_writes,
 )
 from vecferry.strategies.steps.inventory import decide, inventory
+from vecferry.strategies.steps.last_look import check_new_store, check_serving, pass_unread
 from vecferry.strategies.steps.looking import begin_look, end_look, look_at_slice
-from vecferry.strategies.steps.passes import (
-    begin_pass,
-    find_changes,
-    load_delta,
-    prove_delta,
-    settle_deltas,
-    spool_slice,
-    write_delta,
-)
 from vecferry.strategies.steps.merge import (
     begin_return,
     copy_old,
@@ -53,6 +48,16 @@ from vecferry.strategies.steps.merge import (
     spool_return,
     weigh_return,
     write_return,
+)
+from vecferry.strategies.steps.passes import (
+    begin_pass,
+    find_changes,
+    is_as_planned,
+    load_delta,
+    prove_delta,
+    settle_deltas,
+    spool_slice,
+    write_delta,
 )
 from vecferry.strategies.steps.rollback import (
     approve_return,
@@ -70,7 +75,7 @@ from vecferry.strategies.steps.rollback import (
     require_switched,
     undo_return,
 )
-from vecferry.strategies.steps.validate import conclude, require_same, validate_slice
+from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
 
 __all__ = [
     "approval_form",
@@ -80,10 +85,14 @@ __all__ = [
     "begin_look",
     "begin_pass",
     "begin_return",
+    "begin_validation",
     "check_hooks",
+    "check_new_store",
     "check_return",
     "check_route",
+    "check_serving",
     "commit_return",
+    "commit_switch",
     "conclude",
     "copy_old",
     "copy_slice",
@@ -91,31 +100,37 @@ __all__ = [
     "decide_conflicts",
     "drop_new",
     "drop_old",
+    "end_cutover",
     "end_look",
     "end_return",
+    "end_switching",
     "end_way_back",
     "export_slice",
     "find_changes",
     "find_return",
+    "find_stage",
     "finish_export",
     "finish_load",
     "follow_alias_back",
     "foresee_return",
     "freeze_return",
     "inventory",
+    "is_as_planned",
     "is_return_kept",
+    "is_settled",
     "keep_return",
     "load_delta",
     "look_at_slice",
     "observe_route",
     "old_is_there",
+    "pass_unread",
     "pause_writes",
     "preflight_rollback",
+    "preflight_switch",
     "prepare",
     "probe_rights",
     "prove_delta",
     "read_back",
-    "recheck_slice",
     "record_answer",
     "release_writes",
     "require_completable",
@@ -123,19 +138,19 @@ __all__ = [
     "require_droppable",
     "require_same",
     "require_switched",
-    "require_unchanged",
     "seal_backup",
     "settle_deltas",
     "settle_return",
     "spool_return",
     "spool_slice",
-    "switch",
     "tell_switch",
     "undo_return",
+    "undo_switch",
     "validate_slice",
     "wait_for_writes",
     "wait_out_writes",
     "weigh_return",
+    "write_cutover",
     "write_delta",
     "write_return",
 ]

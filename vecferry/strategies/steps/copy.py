@@ -97,7 +97,6 @@ def finish_load(ref: Ref) -> None:
 
     work.move(State.COPYING, State.CATCHING_UP, event="copied")
     work.once("loaded", finish)
-    work.move(State.CATCHING_UP, State.VERIFYING, event="target is whole")
     work.release()
 
 

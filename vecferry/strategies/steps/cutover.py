@@ -1,107 +1,213 @@
-"""Phase 6: look at the source once more, switch the route in one transaction, read it back."""
+"""The switch itself: what is looked at before, the one transaction, what follows it, and what undoes it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from enum import StrEnum
 
-from vecferry import failpoints
-from vecferry.errors import DataDiffer, UnsafeRoute
-from vecferry.ledger import Answer, State
+from vecferry import failpoints, plain
+from vecferry.errors import NotFound, UnsafeRoute
+from vecferry.ledger import Direction, Pause, State, settled
 from vecferry.routing import aliases
-from vecferry.strategies.runner import ApprovalForm, Ref
-from vecferry.strategies.work import open_work
-from vecferry.transfer import retry
-from vecferry.transfer.scan import Changes, changes_in
+from vecferry.strategies import telling
+from vecferry.strategies.catching_up import known_state
+from vecferry.strategies.cutover_file import write_cutover_file
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.steps.hooks import release_writes
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer import handles, retry
+from vecferry.transfer.late import Late
 
-__all__ = ["approval_form", "approved", "check_route", "recheck_slice", "record_answer", "require_unchanged", "switch"]
+__all__ = [
+    "CUTOVER_FACT",
+    "Stage",
+    "check_route",
+    "commit_switch",
+    "end_cutover",
+    "end_switching",
+    "find_stage",
+    "is_settled",
+    "preflight_switch",
+    "undo_switch",
+    "write_cutover",
+]
+
+CUTOVER_FACT = "cutover"
+"""What was measured of a switch: the pause, what it carried over, what came late."""
+
+_CHECK_FACT = "post-switch check"
 
 
-def approval_form(ref: Ref) -> ApprovalForm:
-    """What a person reads before saying yes."""
+class Stage(StrEnum):
+    """How far a switch is that a dead run left.
+
+    `UNMOVED`: the route did not move. `UNSEEN`: it moved, nobody can have followed it, and writes may have gone on in
+    the old store. `FOLLOWED`: what follows it does, or nobody has written since.
+    """
+
+    UNMOVED = "unmoved"
+    UNSEEN = "unseen"
+    FOLLOWED = "followed"
+
+
+def preflight_switch(ref: Ref) -> None:
+    """Before anything pauses: both stores answer, and the target is the one that was proven. Raises UnsafeRoute."""
     work = open_work(ref)
-    config, route = work.config, work.route()
-    alias = aliases.plan(config.source.address(), config.target.address(), work.migration.route)
-    lines = [
-        f"route {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1})",
-        f"{work.plan.rows:,} records were compared one by one: verdict same",
-        alias.says,
-        "nothing is written to the old store; it stays as it is",
-        f"way back: vecferry rollback {ref.migration} (the new store stays too)",
-    ]
-    number = work.ledger.ask_approval(ref.migration, {"lines": lines})
-    return ApprovalForm(ref.migration, number, f"Switch {work.migration.route!r} to the new store?", tuple(lines))
-
-
-def approved(ref: Ref, form: ApprovalForm) -> bool:
-    """Whether this very form has its yes already: `vecferry approve` gave it while nobody was running."""
-    found = open_work(ref).ledger.approval(ref.migration, form.number)
-    return found is not None and found.answer is Answer.APPROVED
-
-
-def record_answer(ref: Ref, form: ApprovalForm, *, yes: bool, by: str) -> int:
-    """Write a person's answer (or the configuration's) into the ledger; the number of the approval."""
-    work = open_work(ref)
-    answer = Answer.APPROVED if yes else Answer.REJECTED
-    work.ledger.answer_approval(ref.migration, form.number, answer, by=by)
-    return form.number
-
-
-def recheck_slice(ref: Ref, number: int) -> Changes:
-    """Read one slice of the source again and compare ids and hashes with the archive."""
-    work = open_work(ref)
-    source = retry.call(work.config.retry_budget_s, work.source)  # closed since the verdict
-    return changes_in(source, work.slice(number).slice, work.archive, work.limits("recheck"))
-
-
-def require_unchanged(ref: Ref, changes: Sequence[Changes]) -> None:
-    """Raise DataDiffer, naming records, when the source changed since it was copied. The state stays READY."""
-    found = sum(changes, Changes())
-    work = open_work(ref)
+    work.check()
     work.release()
-    if not found:
-        return
-    raise DataDiffer(
-        f"the source changed since it was copied: {found}",
-        advice="nothing was switched. Pause the application's writes, abort this migration and start a new one",
-    )
+    budget_s, source = work.config.retry_budget_s, work.source()
+    try:
+        retry.call(budget_s, source.count)
+    except NotFound as error:
+        raise UnsafeRoute(f"the old store is gone: {error}", advice="nothing was paused or switched") from error
+    target = work.target()
+    mark = (target.mark() or {}).get("migration") if retry.call(budget_s, target.exists) else None
+    if mark != ref.migration:
+        raise UnsafeRoute(
+            f"{target.url} is gone, or is not the collection that migration {ref.migration} made",
+            advice="nothing was paused or switched; abort this migration and start a new one",
+        )
+    work.release()
 
 
-def switch(ref: Ref, approval: int) -> None:
-    """Move the route in one transaction: READY -> SWITCHED. A second call finds it moved and does nothing."""
+def is_settled(ref: Ref, token: int) -> bool:
+    """Whether two passes under this pause found nothing and saw the same. Raises UnsafeRoute when the pause is over."""
     work = open_work(ref)
-    if work.migration.state is State.SWITCHED:
-        return
+    pause = work.ledger.require_pause(work.migration.route, token)
+    return settled(work.ledger.passes(ref.migration, Direction.FORWARD), pause.paused_at)
+
+
+def write_cutover(ref: Ref) -> None:
+    """Keep in the archive, read back, what the switch stands on."""
+    work = open_work(ref)
+    work.check()
     route = work.route()
-    alias = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
+    epoch = route.epoch if _moved(work) else route.epoch + 1
+    write_cutover_file(work, known_state(work), epoch=epoch, alias=_alias(work).intent(work.config.target.public()))
+
+
+def commit_switch(ref: Ref, token: int) -> None:
+    """Move the route in one transaction, if pause, epoch and approval hold. The state is SWITCHING then.
+
+    Raises UnsafeRoute; then the route did not move.
+    """
+    work = open_work(ref)
+    if _moved(work):
+        return
+    work.move(State.FROZEN, State.SWITCHING, event="checked")
     failpoints.reached("cutover.before_switch")
+    route, hook = work.route(), work.config.hooks.switch
+    pause = work.ledger.require_pause(route.name, token)
     work.ledger.switch_route(
         ref.migration,
-        work.migration.route,
+        route.name,
         expected_epoch=route.epoch,
         to_url=str(work.config.target.public()),
-        state_from=State.READY,
-        state_to=State.SWITCHED,
+        state_from=State.SWITCHING,
+        state_to=State.SWITCHING,
         token=ref.token,
-        event="switched",
-        alias=alias.intent(work.config.target.public()),
-        approval=approval,
+        event="route moved",
+        alias=_alias(work).intent(work.config.target.public()),
+        pause_token=token,
+        needs_s=0.0 if hook is None else hook.timeout_s,
+        delta_rows=_carried(work, pause),
     )
     failpoints.reached("cutover.switched")
+
+
+def _alias(work: Work) -> aliases.AliasPlan:
+    return aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
+
+
+def _moved(work: Work) -> bool:
+    return work.route().url == str(work.config.target.public())
+
+
+def _carried(work: Work, pause: Pause) -> int:
+    """Records that were carried over since the pause began."""
+    found = work.ledger.deltas(work.ref.migration, Direction.FORWARD)
+    return sum(delta.receipt.rows for delta in found if delta.recorded_at >= pause.paused_at)
 
 
 def check_route(ref: Ref) -> None:
     """Let the alias follow the route and read both back. Raises UnsafeRoute when they do not say the same."""
     work = open_work(ref)
     route = work.route()
-    serving = work.config.target if work.migration.state is State.SWITCHED else work.config.source
+    is_new = work.migration.state in (State.SWITCHING, State.SWITCHED)
+    serving = work.config.target if is_new else work.config.source
     if route.url != str(serving.public()):
         raise UnsafeRoute(
             f"route {work.migration.route!r} serves {route.url}, expected was {serving.public()}",
             advice=f"look at vecferry status {ref.migration} --detailed before anything else",
         )
-    plan = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
+    plan = _alias(work)
     if plan.follows:
+        work.check()
         plan.point_at(serving.address())
         failpoints.reached("cutover.alias_set")
         plan.require(serving.address())
         work.ledger.confirm_alias(work.migration.route, route.epoch)
+
+
+def end_switching(ref: Ref, problem: str) -> None:
+    """The route moved and all that follows it was read back: state SWITCHED. `problem`: what the last check found."""
+    work = open_work(ref)
+    work.ledger.set_fact(ref.migration, _CHECK_FACT, {"problem": problem}, ref.token)
+    work.move(State.SWITCHING, State.SWITCHED, event="switched", detail={"problem": problem} if problem else None)
+    failpoints.reached("cutover.ended")
+
+
+def end_cutover(ref: Ref, late: Late) -> dict[str, object]:
+    """Keep what was measured, once the writes are released and the old store was looked at for the last time."""
+    work = open_work(ref)
+    pause = work.ledger.pause(work.migration.route)
+    if pause is None:
+        return {}
+    ended = pause.paused_until if pause.released_at is None else min(pause.released_at, pause.paused_until)
+    found = {
+        "paused_s": round((ended - pause.paused_at).total_seconds(), 3),
+        "paused_by": "hook" if work.config.hooks.pause is not None else "route",
+        "carried_rows": _carried(work, pause),
+        "late": plain.to_plain(late.counts),
+    }
+    work.ledger.set_fact(ref.migration, CUTOVER_FACT, found, ref.token)
+    return found
+
+
+def find_stage(ref: Ref) -> Stage:
+    """How far the switch is that an earlier run began.
+
+    Raises UnsafeRoute, listing what differs, where some may have followed the route and others did not: then nothing
+    is changed.
+    """
+    work = open_work(ref)
+    if not _moved(work):
+        return Stage.UNMOVED
+    pause = work.ledger.pause(work.migration.route)
+    if pause is not None and pause.holds(telling.serving(work, None).at):
+        return Stage.FOLLOWED
+    if not telling.may_be_followed(work) and not telling.is_file_new(work):
+        return Stage.UNSEEN
+    found = telling.observe(work, None)
+    if found.differences:
+        raise UnsafeRoute(
+            f"the route moved, the pause is over, and what follows the route differs: {'; '.join(found.differences)}",
+            advice=f"nothing was changed. Let everything serve {work.route().url} by hand, then vecferry resume "
+            f"{ref.migration}; vecferry unpause {ref.migration} releases the writes",
+        )
+    return Stage.FOLLOWED
+
+
+def undo_switch(ref: Ref) -> None:
+    """Back to before the pause, and writes released, unless the route moved. Does nothing a second time."""
+    work = open_work(ref)
+    if _moved(work):
+        return
+    pause = work.ledger.pause(work.migration.route)
+    mine = pause is not None and pause.migration == ref.migration
+    back = pause.returns_to if pause is not None and mine else None
+    work.move(State.SWITCHING, State.FROZEN, event="not switched")
+    failpoints.reached("cutover.unswitched")
+    work.move(State.FROZEN, back or State.READY, event="undone")
+    failpoints.reached("cutover.undone")
+    handles.release(work.config.source.address(), work.config.target.address())
+    release_writes(ref)

@@ -33,7 +33,16 @@ from vecferry.transfer.deltas import load_delta as load_into
 from vecferry.transfer.deltas import read_back_delta, require_untouched
 from vecferry.transfer.differences import Differences, absent_in, compare, read_candidates
 
-__all__ = ["begin_pass", "find_changes", "load_delta", "prove_delta", "settle_deltas", "spool_slice", "write_delta"]
+__all__ = [
+    "begin_pass",
+    "find_changes",
+    "is_as_planned",
+    "load_delta",
+    "prove_delta",
+    "settle_deltas",
+    "spool_slice",
+    "write_delta",
+]
 
 _AUTOMATIC = "approve: auto"
 _BRAKE = "brake"
@@ -49,6 +58,17 @@ def settle_deltas(ref: Ref) -> int:
     else:
         commit_deltas(work)
     return left
+
+
+def is_as_planned(ref: Ref) -> bool:
+    """Whether a source made of files is, by its fingerprint, bit for bit what it was when it was planned."""
+    work = open_work(ref)
+    if not work.plan.fingerprint or work.has_deltas():
+        return False
+    handles.release(work.config.source.address())
+    found = retry.call(work.config.retry_budget_s, work.source().fingerprint) == work.plan.fingerprint
+    handles.release(work.config.source.address())
+    return found
 
 
 def begin_pass(ref: Ref) -> list[int]:
@@ -109,6 +129,7 @@ def find_changes(ref: Ref, release: Release) -> Differences:
         "rows": differences.rows,
         "counted": counted,
         "complete": differences.complete,
+        "fingerprint": spool.view.fingerprint,
         "allowed": allowed,
         "held": refusal is not None,
     }

@@ -28,7 +28,15 @@ from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
-__all__ = ["conclude", "require_same", "validate_slice"]
+__all__ = ["CARRIED", "all_ids", "begin_validation", "conclude", "require_same", "validate_slice"]
+
+CARRIED = "carried"
+"""How many deltas a verdict covers; written into its fact."""
+
+
+def begin_validation(ref: Ref) -> None:
+    """Nothing more is carried over before the verdict: state VERIFYING."""
+    open_work(ref).move(State.CATCHING_UP, State.VERIFYING, event="target is whole")
 
 
 def validate_slice(ref: Ref, number: int) -> None:
@@ -99,7 +107,8 @@ def conclude(ref: Ref) -> Verdict:
         verdict = _judge(work)
         if verdict.state is VerdictState.SAME:
             work.commit_manifest(verified=True)
-        fact = {**plain.to_plain(verdict), "known_state": str(work.archive.manifest().current)}
+        current = work.archive.manifest()
+        fact = {**plain.to_plain(verdict), "known_state": str(current.current), CARRIED: len(current.deltas)}
         work.ledger.set_fact(ref.migration, "verdict", fact, ref.token)
     failpoints.reached("validate.concluded")
     if verdict.state is VerdictState.SAME:
@@ -132,11 +141,12 @@ def _judge(work: Work) -> Verdict:
         left_behind = held.source_rows - rows.rows
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
     counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
-    extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), _all_ids(reader))
+    extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), all_ids(reader))
     return judge(schema, counts, examples, extra, rows, left_behind)
 
 
-def _all_ids(reader: Target) -> Iterator[pa.RecordBatch]:
+def all_ids(reader: Target) -> Iterator[pa.RecordBatch]:
+    """The ids that a target lists."""
     parts: list[Slice] = reader.slices(1)
     for part in parts:
         yield from reader.read(part, IDS_ONLY, 5000)

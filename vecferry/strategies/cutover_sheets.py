@@ -1,0 +1,36 @@
+"""What a switch did, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vecferry.strategies.sheets import Sheet
+from vecferry.transfer.late import Late
+
+__all__ = ["cutover_sheet", "cutover_words"]
+
+_PAUSED_BY = {
+    "hook": "the application said that it had paused",
+    "route": "the application was asked through the route only",
+}
+
+
+def cutover_sheet(migration: str, found: Mapping[str, Any], late: Late) -> Sheet:
+    """One row for each thing that was measured."""
+    rows = [*cutover_words(found), ("late in the old store", _late(late))]
+    return Sheet("cutover", f"Switch of {migration}", ("what", "found"), tuple(rows))
+
+
+def cutover_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The pause, and what was carried over under it."""
+    if not found:
+        return []
+    return [
+        ("writes paused", f"for {found['paused_s']:,.1f} s; {_PAUSED_BY[found['paused_by']]}"),
+        ("carried over meanwhile", f"{found['carried_rows']:,} records"),
+    ]
+
+
+def _late(late: Late) -> str:
+    return f"{late}; all are in {late.listed}" if late else "nothing was seen to change since"
