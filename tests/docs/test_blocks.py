@@ -22,7 +22,7 @@ TOLD_ONLY = {
     "README.md": 1,
     "docs/getting-started.md": 2,
     "docs/loopback-qdrant.md": 1,
-    "docs/prefect.md": 5,
+    "docs/prefect.md": 9,
     "docs/stores/chroma.md": 2,
     "docs/stores/milvus.md": 3,
     "docs/stores/qdrant.md": 2,

@@ -24,7 +24,7 @@ PROGRAM = shutil.which("chromium")
 
 WIDTH, HEIGHT = 1440, 900
 START_TIMEOUT_S = 60.0
-DEADLINE_S = 90.0
+DEADLINE_S = 180.0
 """How long to look for something on the page. A run through a worker takes 15 s on an idle machine."""
 
 STILL_TIMEOUT_S = 10.0

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 from prefect import get_client
@@ -26,6 +27,8 @@ RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})")
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody in front of the browser. `shoot(name, height)` takes a picture of what they see."""
+
+    PICTURES: ClassVar = ("approval", "artifacts", "form", "graph", "plan", "rollback", "verdict")
 
     browser: Browser
     server: Server
