@@ -26,13 +26,9 @@ ROLLED_BACK_UNMERGED -> ROLLED_BACK
 ROLLED_BACK -> CATCHING_UP
 """
 
-WITHOUT_A_PAUSE = """
-SWITCHED -> ROLLED_BACK
-"""
-
 ALLOWED = {
     (State(source), State(target))
-    for source, targets in (line.split(" -> ") for line in (PROTOCOL + WITHOUT_A_PAUSE).split("\n") if line)
+    for source, targets in (line.split(" -> ") for line in PROTOCOL.split("\n") if line)
     for target in targets.split()
 }
 

@@ -16,7 +16,6 @@ from vecferry.errors import (
     NotFound,
     Stopped,
     TargetNotEmpty,
-    UnsafeRoute,
 )
 from vecferry.ledger import State
 from vecferry.model import IdKind, RecordId, VerdictState
