@@ -113,7 +113,11 @@ def old_store(work: Work) -> Source:
 
 
 def old_writer(work: Work, reader: Reader = Reader.FAST) -> Target:
-    """The old store as it is written, or (public) read back: as stored."""
+    """The old store as it is written, or (public) read back: as stored.
+
+    Whoever read it before lets go of it: some engines are not read directly and written by one process.
+    """
+    handles.release(old_address(work))
     return handles.target(old_address(work), reader)
 
 

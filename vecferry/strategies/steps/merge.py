@@ -52,6 +52,7 @@ from vecferry.transfer.decoded import MARK_VERSION
 from vecferry.transfer.deltas import load_delta, read_back_delta
 from vecferry.transfer.differences import Differences, Side, compare
 from vecferry.transfer.merge import MergeCounts
+from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.way_back import Merging, Outcome, delta_rows
 
 __all__ = [
@@ -384,14 +385,16 @@ def load_return(ref: Ref) -> int:
     """Write every recorded delta into the old store, or the copy of its files; the rows. Again changes nothing."""
     work = open_work(ref)
     require_direction(work, Direction.REVERSE)
-    rows = 0
+    way, rows = return_way(work), 0
+    writer = old_writer(work)
     for delta in open_deltas(work, Direction.REVERSE):
-        done = load_delta(work.archive, delta.number, return_way(work), old_writer(work), work.limits("delta"))
+        done = load_delta(work.archive, delta.number, way, writer, work.limits("delta"))
         if (done.unknown_fate or delta.note.get("token") != ref.token) and not is_of_files(work):
             _let_calls_end(work)
         work.ledger.record_delta_loaded(ref.migration, delta.number, ref.token)
         failpoints.reached("return.loaded")
         rows += done.written + done.removed
+    handles.release(old_address(work))
     return rows
 
 
@@ -410,7 +413,7 @@ def prove_return(ref: Ref) -> int:
     for delta in open_deltas(work, Direction.REVERSE):
         if delta.loaded_at is None:
             continue
-        as_known = old_store(work) if way.encoding is not None else None
+        as_known = in_original_terms(reader) if way.encoding is not None else None
         limits = work.limits("delta")
         hashes = read_back_delta(work.archive, delta.number, way, reader, same_of(way), limits, as_known)
         failpoints.reached("return.read_back")

@@ -174,6 +174,8 @@ def probe_rights(ref: Ref) -> None:
             advice="nothing was paused or switched; give this user the rights, or go back without the new rows: "
             f"vecferry rollback {ref.migration} --route-only",
         ) from error
+    finally:
+        handles.release(old_address(work))
 
 
 def _nobody(writer: Target) -> pa.RecordBatch:
