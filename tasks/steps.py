@@ -304,9 +304,9 @@ def drop_old(ref: Ref, digest: str) -> str:
 
 
 @_step("require discardable")
-def require_discardable(ref: Ref) -> None:
-    """Stop where the new collection may not be dropped."""
-    steps.require_discardable(ref)
+def require_discardable(ref: Ref) -> bool:
+    """Stop where the new collection may not be dropped; whether it is there."""
+    return steps.require_discardable(ref)
 
 
 @_step("wait out writes")

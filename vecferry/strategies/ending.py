@@ -80,9 +80,10 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     One that was proven is looked at once more: what it holds beyond the archive may be somebody's only copy.
     """
     with working(ref) as held:
-        run.run(steps.require_discardable, held)
+        is_there = run.run(steps.require_discardable, held)
         run.run(steps.wait_out_writes, held)
-        late = look(run, held, Side.TARGET) if open_work(held).fact("verdict") is not None else None
+        proven = is_there and open_work(held).fact("verdict") is not None
+        late = look(run, held, Side.TARGET) if proven else None
         if late is not None:
             again = f"vecferry discard {held.migration}"
             _require_settled(str(open_work(held).config.target.public()), late, accepted, again)

@@ -42,6 +42,7 @@ DECOMMISSIONED_FACT, DISCARDED_FACT = "decommissioned", "discarded"
 GONE = "gone"
 """What a person agrees to in place of a digest where the old store is not there any more."""
 
+_DISCARDING = "discard intended"
 _WITHOUT_SWITCH = ("backup", "export", "load")
 _DISCARDABLE = (State.ABORTED, State.ROLLED_BACK)
 
@@ -172,8 +173,11 @@ def drop_old(ref: Ref, digest: str) -> str:
     return str(old)
 
 
-def require_discardable(ref: Ref) -> None:
-    """Raise unless the new store may be looked at for its drop: ended, this migration's own, named by nobody."""
+def require_discardable(ref: Ref) -> bool:
+    """Raise unless the new store may be dropped: ended, this migration's own, named by nobody.
+
+    Whether it is there. It is not where a run died between the drop and its entry; a drop of anybody else is NotFound.
+    """
     work = open_work(ref)
     migration, new = work.migration, work.config.target.public()
     if migration.state not in _DISCARDABLE:
@@ -184,10 +188,18 @@ def require_discardable(ref: Ref) -> None:
     _require_unnamed(work.ledger, migration, new)
     target = handles.target(work.config.target.address())
     if not target.exists():
-        raise NotFound(f"{new} is not there (any more)")
+        if not _was_being_discarded(work):
+            raise NotFound(f"{new} is not there (any more)")
+        return False
     mark = (target.mark() or {}).get("migration")
     if mark != migration.id:
         raise UnsafeRoute(f"{new} bears the mark of {mark or 'nobody'}; it is not dropped")
+    return True
+
+
+def _was_being_discarded(work: Work) -> bool:
+    begun = any(entry.event == _DISCARDING for entry in work.ledger.audit(work.ref.migration))
+    return begun and work.fact(DISCARDED_FACT) is None
 
 
 def wait_out_writes(ref: Ref) -> None:
@@ -212,6 +224,7 @@ def drop_new(ref: Ref) -> str:
     require_discardable(ref)
     new, target = work.config.target.public(), handles.target(work.config.target.address())
     _refuse_aliases(target, new)
+    work.ledger.note(ref.migration, _DISCARDING, {"target": str(new)}, ref.token or None)
     failpoints.reached("discard.intended")
     _drop(work, target)
     failpoints.reached("discard.dropped")
