@@ -236,14 +236,12 @@ def _upserts(carried: Carried, known: pa.RecordBatch, vectors: tuple[VectorField
 
 
 def _kept(carried: Carried, known: pa.RecordBatch) -> pa.Array:
-    """For parts in which the old store is ahead: the hashes that were known before; elsewhere nothing."""
-    was = _pairs(known).column(columns.HASHES)
-    rows = carried.stale.any(axis=1) & was.is_valid().to_numpy(zero_copy_only=False)
+    """What to record for parts in which the old store is ahead, also where nothing was known; elsewhere nothing."""
+    rows = carried.stale.any(axis=1)
     if not rows.any():
         return pa.nulls(len(carried), _HASH)
-    hashes = columns.fixed_binary(pc.fill_null(was, bytes(columns.HASHES_BYTES)))
-    parts = hashes.reshape(len(carried), len(sealing.PART_ORDER), -1) * carried.stale[:, :, np.newaxis]
-    kept = columns.fixed_binary_array(np.ascontiguousarray(parts.reshape(hashes.shape)))
+    was = pc.fill_null(_pairs(known).column(columns.HASHES), bytes(columns.HASHES_BYTES))
+    kept = columns.fixed_binary_array(carried.kept_of(columns.fixed_binary(was)))
     return pc.if_else(pa.array(rows), kept, pa.scalar(None, _HASH))
 
 

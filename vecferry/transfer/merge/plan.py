@@ -88,7 +88,11 @@ class Carried:
         That is the hash that was known, or 16 bytes that no part has where there was none: zeros would mean both "read
         it back" and "there was no document".
         """
-        before = gathered(known.old_hashes, IdTable([sealing.hash_ids(known.ids)]).find(sealing.hash_ids(self.records)))
+        at = IdTable([sealing.hash_ids(known.ids)]).find(sealing.hash_ids(self.records))
+        return self.kept_of(gathered(known.old_hashes, at))
+
+    def kept_of(self, before: Hashes) -> Hashes:
+        """The same, from what was known of these very records, `(n, 48) uint8`, zeros where there was nothing."""
         parts = before.reshape(len(self), len(sealing.PART_ORDER), -1)
         parts = np.where(parts.any(axis=2, keepdims=True), parts, _NO_PART)
         kept: Hashes = (parts * self.stale[:, :, np.newaxis]).reshape(before.shape)
