@@ -123,6 +123,7 @@ def test_the_documents_have_the_keys_that_the_docs_say(
     found |= {word: vecferry(word, name, "--json").document for word in ("rollback", "discard")}
     again = vecferry("migrate", *pair, "--approve", "auto", "--archive", tmp_path / "archive", "--json")
     name = again.document["migration"]["id"]
+    found["ledger rebuild"] = vecferry("ledger", "rebuild", tmp_path / "archive", "--json").document
     found["complete"] = vecferry("complete", name, "--json").document
     found["decommission"] = vecferry("decommission", name, "--json").document
     found["backup"] = vecferry("backup", source, tmp_path / "b", "--json").document
