@@ -424,7 +424,7 @@ def test_a_decommission_that_was_killed_is_finished_by_the_next(
     assert len(contents(pair[1])) == 60
 
 
-@pytest.mark.parametrize("point", swept("discard.intended", "discard.dropped", short="discard.dropped"))
+@pytest.mark.parametrize("point", swept("discard.intended", "discard.dropped", short=""))
 def test_a_discard_that_was_killed_is_finished_by_the_next(harness: Harness, pair: tuple[str, str], point: str) -> None:
     """The new collection is gone in the end, and that is written down; the old one is whole."""
     ref = harness.migrate(*pair, sync=AT_ONCE)
