@@ -9,7 +9,7 @@ from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 from vecferry.batch import ids_of
 from vecferry.config import make_config
 from vecferry.ledger import Holder, Ledger, migration_resource
-from vecferry.operations import migrations
+from vecferry.operations import ending, migrations
 from vecferry.strategies.blue_green import copy_and_validate
 from vecferry.strategies.runner import LocalRunner
 from vecferry.testing.generators import records, single_vector
@@ -49,7 +49,7 @@ def test_a_scheduled_sync_lets_others_work(ledger: Ledger, migration: str) -> No
     ledger.release(lease)
     assert busy.is_completed(), busy.message
     assert "skipped" in str(artifacts_of(flow_run_of(busy))["sync"].data)
-    migrations.abort(ledger, migration)
+    ending.abort(ledger, migration)
     ended = sync(migration, return_state=True)
     assert ended.is_completed(), ended.message
     assert "ABORTED" in ended.result()["skipped"]

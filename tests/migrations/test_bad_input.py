@@ -25,7 +25,7 @@ from vecferry.errors import (
     VecferryError,
 )
 from vecferry.ledger import Holder, State, migration_resource
-from vecferry.operations import ending, migrations
+from vecferry.operations import ending
 from vecferry.stores import registry
 from vecferry.strategies import steps
 
@@ -142,7 +142,7 @@ def test_an_aborted_run_stops_at_its_next_batch(harness: Harness, docs: str) -> 
 
     def abort_first(step, held, numbers, workers):  # type: ignore[no-untyped-def]
         if step is steps.copy_slice:
-            migrations.abort(harness.ledger, ref.migration)
+            ending.abort(harness.ledger, ref.migration)
         return run_map(step, held, numbers, workers)
 
     harness.runner.map = abort_first  # type: ignore[method-assign]

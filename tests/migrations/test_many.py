@@ -21,7 +21,7 @@ from vecferry import failpoints
 from vecferry.config import make_config, make_selection
 from vecferry.errors import BadOption, DataDiffer, DataError, NotFound, PlanRefused, Stopped, UnsafeRoute, VecferryError
 from vecferry.ledger import Holder, State, migration_resource
-from vecferry.operations import many, migrations
+from vecferry.operations import ending, many, migrations
 from vecferry.operations.many import Opened, Request
 from vecferry.operations.members import Member, Outcome, most_serious
 from vecferry.strategies.runner import Ref
@@ -230,7 +230,7 @@ def test_what_a_person_ended_is_not_begun_again(harness: Harness, target: str) -
     source = write(harness.folder / "old", "a", "b")
     asked = request(source, target)
     opened = many.open_group(harness.ledger, asked)
-    migrations.abort(harness.ledger, opened.members[1])
+    ending.abort(harness.ledger, opened.members[1])
     opened, members = run(harness, asked)
     assert outcomes(members) == {"a": Outcome.DONE, "b": Outcome.ENDED}
     assert isinstance(shortfall(harness, opened), UnsafeRoute)

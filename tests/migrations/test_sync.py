@@ -25,7 +25,7 @@ from vecferry.archive import Archive, verify
 from vecferry.errors import DataDiffer, LockHeld, UnsafeRoute
 from vecferry.ledger import Direction, Holder, State, migration_resource
 from vecferry.model import IdKind, VerdictState
-from vecferry.operations import migrations
+from vecferry.operations import ending
 from vecferry.operations.sync import lag
 from vecferry.stores import registry
 from vecferry.strategies import steps
@@ -265,7 +265,7 @@ def test_s6_a_sync_in_a_state_without_work_says_so_and_touches_nothing(harness: 
     assert len(contents(f"{docs}-new")) == 300
     assert harness.sheets[-1].rows[0][0] == "skipped"
     other = ready(harness, docs, f"{docs}-other", route="other")
-    migrations.abort(harness.ledger, other.migration)
+    ending.abort(harness.ledger, other.migration)
     assert "ABORTED" in harness.sync(other).skipped
 
 

@@ -1,20 +1,19 @@
-"""Start, run, resume, approve and abort migrations."""
+"""Start, run, resume and approve migrations."""
 
 from __future__ import annotations
 
 from vecferry.address import Address
 from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, UnsafeRoute
-from vecferry.ledger import ENDED, Answer, Entry, Holder, Ledger, State, migration_resource
+from vecferry.ledger import ENDED, Answer, Entry, Ledger, State
 from vecferry.model import Verdict
-from vecferry.routing import states
 from vecferry.stores import registry
 from vecferry.strategies.backup import backup_archive
 from vecferry.strategies.blue_green import blue_green, copy_and_validate
 from vecferry.strategies.export import export_archive
 from vecferry.strategies.runner import Ref, Runner
 
-__all__ = ["STRATEGIES", "abort", "approve", "entry_of", "logical_name", "run", "start"]
+__all__ = ["STRATEGIES", "approve", "entry_of", "logical_name", "run", "start"]
 
 _FILE_SUFFIXES = (".npy", ".npz", ".jsonl", ".json", ".index", ".faiss")
 
@@ -103,19 +102,3 @@ def approve(ledger: Ledger, migration_id: str, *, yes: bool, by: str) -> int:
         )
     ledger.answer_approval(migration.id, question.number, Answer.APPROVED if yes else Answer.REJECTED, by=by)
     return question.number
-
-
-def abort(ledger: Ledger, migration_id: str) -> State:
-    """End a migration before its switch. A run that is still working stops at its next batch."""
-    migration = ledger.migration(migration_id)
-    if not states.can(migration.state, State.ABORTED):
-        raise UnsafeRoute(
-            f"migration {migration.id} is {migration.state}; it can no longer be aborted",
-            advice="; ".join(states.next_commands(migration.state, migration.id)),
-        )
-    lease = ledger.take_over([migration_resource(migration.id)], Holder.here(), ttl_s=60.0)
-    try:
-        ledger.transition(migration.id, [migration.state], State.ABORTED, event="aborted", token=lease.token)
-    finally:
-        ledger.release(lease)
-    return State.ABORTED
