@@ -103,6 +103,24 @@ def freeze_return(ref: Ref, approval: int) -> None:
     steps.freeze_return(ref, approval)
 
 
+@step("pause the route")
+def freeze_route(ref: Ref) -> None:
+    """Pause writes in whatever state it is."""
+    steps.freeze_route(ref)
+
+
+@step("switch route back alone")
+def commit_route(ref: Ref, approval: int) -> None:
+    """Move the route back without what the new store received."""
+    steps.commit_route(ref, approval)
+
+
+@step("end merge")
+def commit_merge(ref: Ref, approval: int) -> None:
+    """State ROLLED_BACK; a copy of files takes the route."""
+    steps.commit_merge(ref, approval)
+
+
 @step("switch route back")
 def commit_return(ref: Ref) -> None:
     """Move the route back to the old store."""

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 from qdrant_client import QdrantClient, models
+from qdrant_edge import EdgeShard, UpdateOperation
 
 from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, contents, fill, mixed_batch
 from tests.support.qdrant_server import QdrantServer
 from tests.support.raw_collections import Place, generate, make_source
 from vecferry import address, batch
-from vecferry.errors import UnsafeRoute
+from vecferry.errors import UnsafeRoute, VecferryError
 from vecferry.ledger import Answer, Kind, State
 from vecferry.mapping.ids import NAMESPACE
 from vecferry.model import IdKind, RecordId
+from vecferry.operations import routes
 from vecferry.stores import registry
 
 QUICK = {"sync": {"absence_wait_s": 0}, "hooks": {"write_timeout_s": 0}}
@@ -216,6 +218,37 @@ def test_rolled_back_twice_is_rolled_back_once(harness: Harness, docs: str) -> N
     epoch = harness.route(ref).epoch
     assert harness.rollback(ref) == first
     assert harness.route(ref).epoch == epoch
+
+
+def test_s18_the_route_goes_back_at_once_and_the_records_later(harness: Harness, tmp_path: Path) -> None:
+    """While the new store cannot be opened the route returns without it; `merge` brings its records when it can."""
+    docs, new = f"memory:///{tmp_path.name}-alone", tmp_path / "new" / "docs"
+    fill(docs, [mixed_batch(300)])
+    ref = harness.migrate(docs, f"qdrant+edge://{new}", **QUICK)
+    shard = EdgeShard.load(str(new))
+    shard.update(UpdateOperation.delete_points([point_of("doc-9")]))
+    shard.close()
+    new.rename(tmp_path / "away")
+    routes.route_only(harness.runner, ref)
+    assert harness.migration(ref).state is State.ROLLED_BACK_UNMERGED
+    assert harness.route(ref).url == docs
+    assert released(harness, ref)
+    assert "doc-9" in contents(docs)
+    write(docs, mixed_batch(1, first=7000))
+    with pytest.raises(UnsafeRoute, match="went back already"):
+        harness.rollback(ref)
+    with pytest.raises(VecferryError):
+        harness.merge(ref)
+    assert harness.migration(ref).state is State.ROLLED_BACK_UNMERGED
+    assert released(harness, ref)
+    (tmp_path / "away").rename(new)
+    done = harness.merge(ref)
+    assert (done["deleted"], done["kept"]) == (1, 1)
+    assert harness.migration(ref).state is State.ROLLED_BACK
+    assert "doc-9" not in contents(docs)
+    assert "doc-7000" in contents(docs)
+    assert released(harness, ref)
+    harness.ledger.verify_audit()
 
 
 # Real engines, written by their own clients

@@ -12,6 +12,7 @@ from vecferry import address, batch
 from vecferry.ledger import State
 from vecferry.mapping import Mapping
 from vecferry.model import IdKind, RecordId
+from vecferry.operations import routes
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
 
@@ -119,4 +120,23 @@ def test_a_way_back_killed_while_it_is_undone_is_undone_by_the_next(harness: Har
     assert harness.roll_back_until_killed(ref, "rollback.undone=kill") == KILLED
     assert harness.migration(ref).state is State.SWITCHED
     harness.rollback(ref)
+    require_whole(harness, ref, old)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["rollback.route_frozen", "rollback.route_moved"])
+def test_s18_a_route_that_went_back_alone_is_led_on_by_the_next(harness: Harness, tmp_path: Path, point: str) -> None:
+    """Killed before or after its transaction, a rollback of the route alone ends with writes open, and can be merged.
+
+    So does the merge, killed after its last step.
+    """
+    old = f"chroma+path://{tmp_path}/old/docs"
+    ref, _ = switched(harness, old, tmp_path)
+    assert harness.lead_back_until_killed(ref, f"{point}=kill") == KILLED
+    routes.route_only(harness.runner, ref)
+    asked = harness.ledger.ask_route(harness.route(ref).name)
+    assert asked is not None
+    assert (asked.url, asked.writes) == (old, "open")
+    assert harness.merge_until_killed(ref, "merge.ended=kill") == KILLED
+    harness.merge(ref)
     require_whole(harness, ref, old)

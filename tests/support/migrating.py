@@ -22,8 +22,8 @@ from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Migration, Route
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
 from vecferry.operations import migrations, routes
-from vecferry.operations.sync import sync
 from vecferry.operations.routes import Figures
+from vecferry.operations.sync import sync
 from vecferry.stores import registry
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
@@ -125,6 +125,10 @@ class Harness:
         """Roll back; its figures."""
         return routes.rollback(self.runner, ref, routes.settlement(**said))
 
+    def merge(self, ref: Ref, **said: Any) -> Mapping[str, Any]:
+        """What a rollback of the route alone left; its figures."""
+        return routes.merge(self.runner, ref, routes.settlement(**said))
+
     def foresee(self, ref: Ref, **said: Any) -> Figures:
         """What a rollback would do."""
         return routes.foresee(self.runner, ref, routes.settlement(**said))
@@ -148,6 +152,14 @@ class Harness:
     def roll_back_until_killed(self, ref: Ref, points: str) -> int:
         """The same for a rollback."""
         return self._in_process(_roll_back_armed, ref, points)
+
+    def lead_back_until_killed(self, ref: Ref, points: str) -> int:
+        """The same for a rollback of the route alone."""
+        return self._in_process(_lead_back_armed, ref, points)
+
+    def merge_until_killed(self, ref: Ref, points: str) -> int:
+        """The same for the merge that follows it."""
+        return self._in_process(_merge_armed, ref, points)
 
     def sync_until_killed(self, ref: Ref, points: str) -> int:
         """The same for a catch-up pass."""
@@ -199,6 +211,18 @@ def _sync_armed(folder: str, home: str, ref: Ref, points: str) -> None:
     os.environ["VECFERRY_HOME"] = home
     failpoints.arm(points)
     Harness(Path(folder)).sync(ref)
+
+
+def _lead_back_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    routes.route_only(Harness(Path(folder)).runner, ref)
+
+
+def _merge_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    Harness(Path(folder)).merge(ref)
 
 
 def _roll_back_armed(folder: str, home: str, ref: Ref, points: str) -> None:

@@ -15,7 +15,7 @@ from vecferry.strategies.steps.rollback import RETURN_FACT
 from vecferry.strategies.work import open_work
 from vecferry.transfer.brakes import Release
 
-__all__ = ["Figures", "foresee", "rollback", "route", "settlement"]
+__all__ = ["Figures", "foresee", "merge", "rollback", "route", "route_only", "settlement"]
 
 
 def settlement(
@@ -53,4 +53,22 @@ def rollback(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) ->
     holds, or where a store is not there. A rollback that a crash cut is finished.
     """
     strategy.rollback(runner, ref, said)
+    return open_work(ref).fact(RETURN_FACT) or {}
+
+
+def route_only(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> JsonObject:
+    """Switch the route back at once, while the new store cannot be asked: state ROLLED_BACK_UNMERGED; nothing figured.
+
+    Raises UnsafeRoute for a migration that cannot be rolled back, with writes released.
+    """
+    strategy.route_only(runner, ref, said)
+    return {}
+
+
+def merge(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> JsonObject:
+    """Carry over what the new store had received before a rollback of the route alone; the figures of it.
+
+    Raises as `rollback` does; the state stays ROLLED_BACK_UNMERGED then.
+    """
+    strategy.merge(runner, ref, said)
     return open_work(ref).fact(RETURN_FACT) or {}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vecferry.errors import VecferryError
+from vecferry.errors import UnsafeRoute, VecferryError
 from vecferry.strategies import steps
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
@@ -26,7 +26,7 @@ from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 from vecferry.transfer.merge import MergeCounts
 
-__all__ = ["UNDECIDED", "Figures", "dry_run", "rollback"]
+__all__ = ["UNDECIDED", "Figures", "dry_run", "merge", "rollback", "route_only"]
 
 UNDECIDED = Settlement()
 
@@ -70,7 +70,92 @@ def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
             carried = return_to_old(run, held, settlement)
         elif stage is ReturnStage.COMMITTED:
             take_up(run, held)
+        elif stage is ReturnStage.UNMERGED:
+            raise UnsafeRoute(
+                f"the route of {ref.migration} went back already, without what the new store had received",
+                advice=f"vecferry merge {ref.migration} carries that over, once the new store is there again",
+            )
         finish(run, held, carried)
+
+
+def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
+    """The new store is the broken one: the route, and all that follows it, goes back at once; `merge` does the rest.
+
+    Nothing is written to the old store and nothing deleted from it. The new store is not even asked.
+    """
+    with working(ref) as held:
+        stage = run.run(steps.find_return, held)
+        if stage is ReturnStage.BEGUN:
+            run.run(steps.undo_return, held)
+        if stage in (ReturnStage.NONE, ReturnStage.BEGUN):
+            run.run(steps.preflight_rollback, held)
+            approval = run.run(steps.approve_return, held, settlement)
+            run.run(steps.check_hooks, held, None)
+            with released_after_failure(run, held):
+                freeze(run, held)
+                run.run(steps.commit_route, held, approval)
+        lead_back(run, held)
+        release(run, held)
+
+
+def merge(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
+    """After a rollback of the route alone: what the new store received goes to the old one. Ends ROLLED_BACK.
+
+    The old store serves meanwhile: its writes pause, so that nothing is written over that nobody read.
+    """
+    work = open_work(ref)
+    with working(ref, f"target:{work.config.source.public()}") as held:
+        stage = run.run(steps.find_return, held)
+        if stage not in (ReturnStage.UNMERGED, ReturnStage.OVER):
+            raise UnsafeRoute(
+                f"migration {ref.migration} is {work.migration.state}: there is nothing to merge",
+                advice=f"vecferry status {ref.migration} shows what can be done now",
+            )
+        carried = None
+        if stage is ReturnStage.UNMERGED:
+            carried = merge_into_old(run, held, settlement)
+        finish(run, held, carried)
+
+
+def merge_into_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
+    """Everything up to the state ROLLED_BACK."""
+    run.run(steps.preflight_rollback, held)
+    approval = run.run(steps.approve_return, held, settlement)
+    run.run(steps.probe_rights, held)
+    run.run(steps.check_hooks, held, None)
+    with released_after_failure(run, held):
+        freeze(run, held)
+        carried = carry_back(run, held, settlement)
+        until_quiet(run, held, settlement, carried)
+        run.run(steps.commit_merge, held, approval)
+    return carried
+
+
+def freeze(run: Runner, held: Ref) -> None:
+    """Pause the writes without a change of state, and wait for the last ones."""
+    run.run(steps.freeze_route, held)
+    run.run(steps.pause_writes, held, None, None)
+    run.run(steps.wait_for_writes, held, None)
+
+
+def lead_back(run: Runner, held: Ref) -> None:
+    """Let alias, file and application follow the route, and read all of it back."""
+    run.run(steps.follow_alias_back, held)
+    follow(run, held)
+    run.run(steps.check_return, held)
+
+
+@contextmanager
+def released_after_failure(run: Runner, held: Ref) -> Iterator[None]:
+    """Release the writes where what is done here fails."""
+    try:
+        yield
+    except VecferryError as error:
+        try:
+            release(run, held)
+        except VecferryError as second:
+            error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))
+        raise
 
 
 def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
@@ -97,9 +182,7 @@ def take_up(run: Runner, held: Ref) -> None:
 
 def finish(run: Runner, held: Ref, carried: Carried | None) -> None:
     """After the route moved: all follow it and are read back, writes are released, the new store is looked at."""
-    run.run(steps.follow_alias_back, held)
-    follow(run, held)
-    run.run(steps.check_return, held)
+    lead_back(run, held)
     run.run(steps.end_return, held)
     release(run, held)
     if carried is None and run.run(steps.is_return_kept, held):

@@ -12,20 +12,35 @@ from vecferry.errors import VecferryError
 from vecferry.ledger import Holder, Ledger
 from vecferry.operations import look, routes
 from vecferry.operations.routes import Figures
+from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback_sheets import weighed_sheet
 from vecferry.strategies.runner import LocalRunner, Ref
 
 __all__ = ["rollback"]
 
 
-def rollback(screen: Screen, ledger_place: str | None, text: str, choices: dict[str, Any], *, dry_run: bool) -> Result:
-    """Switch the route back, or say what that would come to."""
+def rollback(
+    screen: Screen,
+    ledger_place: str | None,
+    text: str,
+    choices: dict[str, Any],
+    *,
+    dry_run: bool,
+    route_only: bool = False,
+    merge: bool = False,
+) -> Result:
+    """Switch the route back, or say what that would come to; or (`merge`) what a switch of the route alone left."""
     said = routes.settlement(**choices, by=Holder.here().user)
     ledger = Ledger.open(ledger_place)
     ref = Ref(ledger.url, ledger.migration(text).id)
     screen.migration = ref.migration
-    if not dry_run:
-        return conduct(screen, ledger, ref, partial(routes.rollback, ref=ref, said=said))
+    if dry_run:
+        return _dry_run(screen, ledger, ref, said)
+    verb = routes.merge if merge else routes.route_only if route_only else routes.rollback
+    return conduct(screen, ledger, ref, partial(verb, ref=ref, said=said))
+
+
+def _dry_run(screen: Screen, ledger: Ledger, ref: Ref, said: Settlement) -> Result:
     found: list[Figures] = []
 
     def work(run: LocalRunner) -> None:

@@ -11,7 +11,7 @@ from vecferry.cli.options import MIGRATION, DryRun, LedgerPlace, Settling, given
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["approve", "resume", "rollback", "unpause"]
+__all__ = ["approve", "merge", "resume", "rollback", "unpause"]
 
 PANEL = "Decide"
 
@@ -57,6 +57,9 @@ def rollback(
     place: LedgerPlace,
     settling: Settling,
     dry_run: DryRun = False,
+    route_only: Annotated[
+        bool, typer.Option("--route-only", help="The new store is broken: the route goes back now, records by `merge`.")
+    ] = False,
 ) -> Result:
     """Write what the new store received to the old one, and switch the route back. Drops nothing.
 
@@ -64,4 +67,22 @@ def rollback(
     """
     from vecferry.cli.actions import returning
 
-    return returning.rollback(screen, place.ledger, migration, given(settling), dry_run=dry_run)
+    choices = given(settling)
+    return returning.rollback(screen, place.ledger, migration, choices, dry_run=dry_run, route_only=route_only)
+
+
+@command(PANEL, "vecferry merge docs-20261121-7f3a --dry-run", "vecferry merge docs-20261121-7f3a --prefer old")
+def merge(
+    screen: Screen,
+    migration: Annotated[str, MIGRATION],
+    place: LedgerPlace,
+    settling: Settling,
+    dry_run: DryRun = False,
+) -> Result:
+    """After `rollback --route-only`: write what the new store received to the old one, which serves. Ends ROLLED_BACK.
+
+    Takes what `rollback` takes; the new store has to be there again.
+    """
+    from vecferry.cli.actions import returning
+
+    return returning.rollback(screen, place.ledger, migration, given(settling), dry_run=dry_run, merge=True)

@@ -22,7 +22,7 @@ from vecferry.archive.conflicts import write_losers
 from vecferry.config import MigrationConfig
 from vecferry.contract import Reader, Source
 from vecferry.errors import UnsafeRoute
-from vecferry.ledger import Direction, Pass
+from vecferry.ledger import Direction, Pass, State
 from vecferry.model import Metric
 from vecferry.strategies.catching_up import commit_deltas, known_state, open_deltas, require_direction, same_of
 from vecferry.strategies.returning import (
@@ -294,7 +294,7 @@ def _refuse_open(work: Work, outcome: Outcome, settlement: Settlement) -> None:
     path = settlement.conflicts or work.archive_folder / "reports" / own
     write_conflicts(path, conflicts, work.ref.migration)
     names = ", ".join(outcome.counts.examples.get("conflicts", ())[:5])
-    command = f"vecferry rollback {work.ref.migration}"
+    command = f"vecferry {_verb(work)} {work.ref.migration}"
     raise UnsafeRoute(
         f"{conflicts.records():,} records were changed on both sides in different ways, for example {names}",
         advice=f"nothing was written. Decide each in {path}, then {command} --conflicts {path}; or let one side win: "
@@ -313,8 +313,12 @@ def _braked(work: Work, outcome: Outcome, release: Release) -> bool:
     except UnsafeRoute as error:
         work.ledger.set_fact(work.ref.migration, _BRAKE, shown, work.ref.token)
         error.advice = error.advice.replace("look at the source", "look at the new store")
-        error.advice = error.advice.replace("vecferry sync", "vecferry rollback")
+        error.advice = error.advice.replace("vecferry sync", f"vecferry {_verb(work)}")
         raise
+
+
+def _verb(work: Work) -> str:
+    return "merge" if work.migration.state is State.ROLLED_BACK_UNMERGED else "rollback"
 
 
 def _brakes(config: MigrationConfig) -> Brakes:

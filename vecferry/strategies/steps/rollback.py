@@ -15,6 +15,7 @@ from vecferry.ledger import Answer, Kind, State
 from vecferry.model import IDS_ONLY, IdKind, RecordId
 from vecferry.routing import aliases
 from vecferry.stores import registry
+from vecferry.strategies import telling
 from vecferry.strategies.returning import (
     WAY_BACK_FACT,
     Settlement,
@@ -37,12 +38,15 @@ __all__ = [
     "ReturnStage",
     "approve_return",
     "check_return",
+    "commit_merge",
     "commit_return",
+    "commit_route",
     "end_return",
     "find_return",
     "follow_alias_back",
     "foresee_return",
     "freeze_return",
+    "freeze_route",
     "is_return_kept",
     "keep_return",
     "preflight_rollback",
@@ -56,11 +60,12 @@ RETURN_FACT = "returned"
 
 
 class ReturnStage(StrEnum):
-    """How far a rollback is: not begun, begun and not committed, committed, over."""
+    """How far a rollback is: not begun, begun and not committed, committed, the route alone went back, over."""
 
     NONE = "none"
     BEGUN = "begun"
     COMMITTED = "committed"
+    UNMERGED = "unmerged"
     OVER = "over"
 
 
@@ -73,8 +78,9 @@ def find_return(ref: Ref) -> ReturnStage:
     state = work.migration.state
     if state in _BEGUN:
         return ReturnStage.COMMITTED if _moved(work) else ReturnStage.BEGUN
-    if state is State.ROLLED_BACK:
-        return ReturnStage.OVER
+    ends = {State.ROLLED_BACK: ReturnStage.OVER, State.ROLLED_BACK_UNMERGED: ReturnStage.UNMERGED}
+    if state in ends:
+        return ends[state]
     if state is not State.SWITCHED:
         raise UnsafeRoute(
             f"migration {ref.migration} is {state}; only a SWITCHED one can be rolled back",
@@ -84,8 +90,8 @@ def find_return(ref: Ref) -> ReturnStage:
 
 
 def require_switched(ref: Ref) -> None:
-    """Raise UnsafeRoute unless a rollback could begin now."""
-    if find_return(ref) is not ReturnStage.NONE:
+    """Raise UnsafeRoute unless a rollback, or the merge that follows one of the route alone, could begin now."""
+    if find_return(ref) not in (ReturnStage.NONE, ReturnStage.UNMERGED):
         raise UnsafeRoute(
             f"migration {ref.migration} is {open_work(ref).migration.state}: a rollback of it began already",
             advice=f"vecferry rollback {ref.migration} finishes it",
@@ -207,31 +213,68 @@ def freeze_return(ref: Ref, approval: int) -> None:
     failpoints.reached("rollback.frozen")
 
 
+def freeze_route(ref: Ref) -> None:
+    """A pause of its own, whatever the state, which stays. One of this run that holds is taken as it is."""
+    work = open_work(ref)
+    pause, now = work.ledger.pause(work.migration.route), telling.serving(work, None).at
+    if pause is None or pause.migration != ref.migration or not pause.holds(now):
+        ttl_s = work.config.hooks.pause_ttl_s
+        work.ledger.pause_writes(work.migration.route, ref.migration, ttl_s, ref.token, state_to=None)
+    failpoints.reached("rollback.route_frozen")
+
+
+def commit_route(ref: Ref, approval: int) -> None:
+    """Move the route back alone, in one transaction: the new store keeps what the old one has not got."""
+    work = open_work(ref)
+    if not _moved(work):
+        _switch(work, State.SWITCHED, State.ROLLED_BACK_UNMERGED, "route moved back, unmerged", approval)
+    failpoints.reached("rollback.route_moved")
+
+
+def commit_merge(ref: Ref, approval: int) -> None:
+    """The merge is done: state ROLLED_BACK, and where a copy took the place of files, the route leads to it."""
+    work = open_work(ref)
+    if work.migration.state is State.ROLLED_BACK:
+        return
+    if work.route().url == str(old_address(work)):
+        work.move(State.ROLLED_BACK_UNMERGED, State.ROLLED_BACK, event="merged")
+    else:
+        _require_old_files(work)
+        _switch(work, State.ROLLED_BACK_UNMERGED, State.ROLLED_BACK, "merged", approval)
+    failpoints.reached("merge.ended")
+
+
 def commit_return(ref: Ref) -> None:
     """Move the route back in one transaction, under the pause. A second call finds it moved and does nothing."""
     work = open_work(ref)
     if _moved(work):
         return
-    old, hook = old_address(work), work.config.hooks.switch
     _require_old_files(work)
-    pause = work.ledger.pause(work.migration.route)
     work.move(State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, event="about to switch back")
-    alias = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
     failpoints.reached("rollback.before_switch")
+    _switch(work, State.ROLLBACK_SWITCHING, State.ROLLBACK_SWITCHING, "route moved back")
+    failpoints.reached("rollback.switched")
+
+
+def _switch(work: Work, state_from: State, state_to: State, event: str, approval: int | None = None) -> None:
+    """The one transaction, under the pause that holds."""
+    old, hook = old_address(work), work.config.hooks.switch
+    pause = work.ledger.pause(work.migration.route)
+    alias = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
     work.ledger.switch_route(
-        ref.migration,
+        work.migration.id,
         work.migration.route,
         expected_epoch=work.route().epoch,
         to_url=str(old),
-        state_from=State.ROLLBACK_SWITCHING,
-        state_to=State.ROLLBACK_SWITCHING,
-        token=ref.token,
-        event="route moved back",
+        state_from=state_from,
+        state_to=state_to,
+        token=work.ref.token,
+        event=event,
         alias=alias.intent(old),
+        approval=approval,
         pause_token=None if pause is None else pause.token,
         needs_s=0.0 if hook is None else hook.timeout_s,
     )
-    failpoints.reached("rollback.switched")
 
 
 def _require_old_files(work: Work) -> None:
