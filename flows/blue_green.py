@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
-from vecferry.config import Approve, make_config
+from vecferry.config import Approve, OnCheckFailed, make_config
 from vecferry.model import Metric
 from vecferry.operations import migrations
 from vecferry.strategies.runner import Ref
@@ -28,6 +28,8 @@ def blue_green(
     profile: str | None = None,
     approve: Approve = "ask",
     approve_timeout_s: float = 24 * 3600.0,
+    max_final_delta: int = 10_000,
+    on_check_failed: OnCheckFailed = "hold",
     limit: int | None = None,
     workers: int = 2,
     slice_rows: int = 100_000,
@@ -54,6 +56,9 @@ def blue_green(
         profile: Rule set that the target is held to, such as chroma-cloud or zilliz-qdrant-varchar.
         approve: "ask" pauses before the switch until a person answers; "auto" switches after a verdict of "same".
         approve_timeout_s: How long to wait for that answer, in seconds.
+        max_final_delta: The most records that may be carried over while writes are paused.
+        on_check_failed: If the new store fails its check before writes are released, "hold" waits for a person with
+            writes paused, "rollback" goes back.
         limit: Move only the first records, as a trial that is never switched.
         workers: Slices at a time.
         slice_rows: Records of one slice; each slice is one task run.
@@ -80,6 +85,8 @@ def blue_green(
         "profile": profile,
         "approve": approve,
         "approve_timeout_s": approve_timeout_s,
+        "max_final_delta": max_final_delta,
+        "on_check_failed": on_check_failed,
         "limit": limit,
         "workers": workers,
         "slice_rows": slice_rows,

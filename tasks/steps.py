@@ -112,9 +112,9 @@ def is_settled(ref: Ref, token: int) -> bool:
 
 
 @_step("are the files the same")
-def pass_unread(ref: Ref) -> bool:
+def pass_unread(ref: Ref, token: int) -> bool:
     """Count a pass over files that did not change."""
-    return steps.pass_unread(ref)
+    return steps.pass_unread(ref, token)
 
 
 @_step("check new store before the switch")

@@ -13,7 +13,7 @@ from tests.support.application import SECRET, Application
 from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry import address, batch
 from vecferry.contract import Target
-from vecferry.errors import DataDiffer, UnsafeRoute
+from vecferry.errors import DataDiffer, Stopped, UnsafeRoute
 from vecferry.ledger import Direction, Serving, State
 from vecferry.model import IdKind, RecordId
 from vecferry.stores import registry
@@ -219,6 +219,32 @@ def test_s12_a_pause_that_is_over_undoes_the_switch(harness: Harness, docs: str)
     harness.run(ref)
     assert harness.migration(ref).state is State.SWITCHED
     assert [one.used_at is not None for one in harness.ledger.approvals(ref.migration)] == [True, True]
+
+
+def test_s9_a_run_that_is_interrupted_under_the_pause_undoes_it(harness: Harness, docs: str) -> None:
+    """Ctrl-C, or the end of a flow run, leaves nobody paused."""
+    ref = harness.start(docs, f"{docs}-new")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    whenever(harness, steps.is_settled, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+
+
+def test_s9_an_application_that_refuses_to_pause_is_not_switched(
+    harness: Harness, docs: str, application: Application
+) -> None:
+    """The state goes back to READY, and whatever the application did, it is told to go on."""
+    application.memory.url, application.memory.faults = docs, {"pause": ["refuse"]}
+    ref = harness.start(docs, f"{docs}-new", hooks=hooks(harness, application))
+    with pytest.raises(Stopped, match="did not confirm that writes are paused"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    harness.run(ref)
+    assert (application.memory.url, application.memory.writes) == (f"{docs}-new", "open")
 
 
 def test_s8_a_store_that_is_gone_is_seen_before_anything_pauses(harness: Harness, docs: str) -> None:

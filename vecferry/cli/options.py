@@ -253,6 +253,18 @@ class Cutover:
     approve_timeout_s: Annotated[
         float | None, typer.Option(metavar="S", help="Wait so long for the answer (default: 86400).")
     ] = None
+    max_final_delta: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Carry over at most N records under the pause (default: 10000)."),
+    ] = None
+    on_check_failed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="hold|rollback",
+            help="If the new store fails its check before writes are released: wait for a person, or go back "
+            "(default: hold).",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from vecferry.model import Verdict
 from vecferry.operations.look import status
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.sheets import Sheet, decisions_sheet, not_moved_sheet, verdict_sheet
+from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.steps.rollback import RETURN_FACT
 from vecferry.strategies.work import open_work
 
@@ -32,6 +33,7 @@ def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
         "not_moved": plain.to_plain(mapping.not_moved) if mapping else [],
         "backup": ledger.fact(found.migration.id, "backup"),
         "verdict": found.verdict,
+        "cutover": ledger.fact(found.migration.id, CUTOVER_FACT),
         "way_back": ledger.fact(found.migration.id, RETURN_FACT),
         "route": None
         if found.route is None

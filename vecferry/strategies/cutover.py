@@ -65,7 +65,7 @@ def look_for_the_last_time(run: Runner, held: Ref, token: int) -> None:
         if run.run(steps.is_settled, held, token):
             run.run(steps.check_new_store, held)
             return
-        if not run.run(steps.pass_unread, held):
+        if not run.run(steps.pass_unread, held, token):
             catch_up(run, held)
     raise DataDiffer(
         f"the old store is still being written: {MAX_LAST_PASSES} passes under the pause each found something new",

@@ -22,6 +22,7 @@ from vecferry.ledger import Ledger, State
 from vecferry.model import Level, LevelState, Verdict, VerdictState
 from vecferry.operations import ending, migrations
 from vecferry.operations.report import report, write_report
+from vecferry.strategies.cutover_sheets import cutover_words
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet, verdict_sheet
 
@@ -150,6 +151,7 @@ def _pages(content: dict[str, Any]) -> list[Sheet | str]:
         rows.append(("verdict", verdict_text(verdict)))
     if content["route"] is not None:
         rows.append(("route", f"{content['route']['name']} -> {content['route']['url']}"))
+    rows += cutover_words(content["cutover"] or {})
     if content["way_back"] is not None:
         rows.append(("carried back", _counts(content["way_back"])))
     rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]

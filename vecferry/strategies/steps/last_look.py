@@ -32,12 +32,18 @@ _SHOWN = 5
 _KNOWN = "known"
 
 
-def pass_unread(ref: Ref) -> bool:
-    """Count a pass over files that are, by their fingerprint, bit for bit those of the last one; whether they are."""
+def pass_unread(ref: Ref, token: int) -> bool:
+    """Count a pass over files that are, by their fingerprint, bit for bit those of the last one; whether they are.
+
+    The last one must have been under this pause. Raises UnsafeRoute when the pause is over.
+    """
     work = open_work(ref)
+    pause = work.ledger.require_pause(work.migration.route, token)
     ended = [one for one in work.ledger.passes(ref.migration, Direction.FORWARD) if one.ended_at is not None]
     last = ended[-1] if ended else None
-    if last is None or last.digest is None or last.differences != 0 or not last.note.get("fingerprint"):
+    if last is None or last.started_at < pause.paused_at or last.digest is None or last.differences != 0:
+        return False
+    if not last.note.get("fingerprint"):
         return False
     handles.release(work.config.source.address())
     now = retry.call(work.config.retry_budget_s, work.source().fingerprint)
@@ -58,7 +64,7 @@ def check_new_store(ref: Ref) -> None:
     findings = compare_counts(len(expected), retry.call(budget_s, reader.count))
     _, examples = compare_ids(expected, all_ids(reader))
     told = [f"{one.detail} ({one.record_id})" if one.record_id else one.detail for one in [*findings, *examples]]
-    told += [f"{name} is not what was written" for name in _changed(work, reader)]
+    told += [f"{name} is not what was written" for name in islice(_changed(work, reader), _SHOWN)]
     work.release()
     if told:
         raise DataDiffer(
