@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import uuid
 from dataclasses import replace
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
 from vecferry import address, batch, failpoints
@@ -92,6 +92,7 @@ def test_s22_complete_ends_the_way_back_and_drops_nothing(harness: Harness, docs
         harness.rollback(ref)
 
 
+@pytest.mark.slow
 def test_s22_complete_twice_is_told_and_changes_nothing(harness: Harness, docs: str) -> None:
     """The second time says that it was done, and leaves no trace in the trail."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -101,6 +102,7 @@ def test_s22_complete_twice_is_told_and_changes_nothing(harness: Harness, docs: 
     assert len(harness.ledger.audit(ref.migration)) == trail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["READY", "ROLLED_BACK", "ABORTED"])
 def test_s22_only_a_switched_migration_can_be_completed(harness: Harness, docs: str, state: str) -> None:
     """Any other state is named, with what can be done from there, and stays."""
@@ -139,6 +141,7 @@ def test_s14_late_rows_block_complete_until_a_person_lets_them_go(harness: Harne
     assert harness.migration(ref).state is State.COMPLETED
 
 
+@pytest.mark.slow
 def test_s14_a_look_that_sees_half_a_change_asks_by_id(harness: Harness, docs: str, tmp_path: Path) -> None:
     """A record that a pass missed and a point read finds is no late record."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -169,6 +172,7 @@ def test_s22_an_open_delta_blocks_complete(harness: Harness, docs: str) -> None:
     assert harness.migration(ref).state is State.SWITCHED
 
 
+@pytest.mark.slow
 def test_s22_a_hook_call_of_unknown_fate_blocks_complete(harness: Harness, docs: str) -> None:
     """A call whose run died before its answer is named."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -177,6 +181,7 @@ def test_s22_a_hook_call_of_unknown_fate_blocks_complete(harness: Harness, docs:
         complete(harness, ref)
 
 
+@pytest.mark.slow
 def test_s22_writes_that_were_never_released_block_complete(harness: Harness, docs: str) -> None:
     """A pause that nobody ended is told, with the command that ends it."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -196,6 +201,7 @@ def test_s22_a_route_file_that_says_otherwise_blocks_complete(harness: Harness, 
     assert harness.migration(ref).state is State.SWITCHED
 
 
+@pytest.mark.slow
 def test_s22_an_old_store_that_is_gone_is_told_and_may_be_let_go(harness: Harness, docs: str) -> None:
     """Without the old store there is no last look: a person has to say that this was meant."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -237,6 +243,7 @@ def test_s23_a_row_written_after_complete_stops_the_drop(harness: Harness, docs:
     assert decommission(harness, ref, address.parse(docs).name, digest_of(found)).dropped == docs
 
 
+@pytest.mark.slow
 def test_s23_what_another_migration_or_route_names_is_not_dropped(harness: Harness, docs: str) -> None:
     """A live migration from the old collection, and a route that leads to it, keep it."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -252,11 +259,41 @@ def test_s23_what_another_migration_or_route_names_is_not_dropped(harness: Harne
     assert is_there(docs)
 
 
+@pytest.mark.slow
 def test_s23_a_load_or_trial_that_is_done_names_nothing_any_more(harness: Harness, docs: str) -> None:
     """What ends at READY without a switch is no use of the collection that it made or read."""
     harness.migrate(docs, f"{docs}-trial", limit=10, sync=AT_ONCE)
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, route="another")
     complete(harness, ref)
+    assert decommission(harness, ref, address.parse(docs).name).dropped == docs
+
+
+def test_s23_another_collection_under_the_old_name_is_not_dropped(harness: Harness, docs: str) -> None:
+    """What was dropped and made anew with another dimension is not what was recorded, whatever it is called."""
+    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
+    complete(harness, ref)
+    with registry.open_target(address.parse(docs)) as store:
+        store.drop()
+    fill(docs, [mixed_batch(300, dimension=4)], schema(4))
+    with pytest.raises(DataDiffer, match="it was dense 8"):
+        decommission(harness, ref, address.parse(docs).name)
+    assert is_there(docs)
+
+
+@pytest.mark.slow
+def test_s23_an_application_that_went_back_by_hand_keeps_the_old_store(
+    harness: Harness, docs: str, tmp_path: Path
+) -> None:
+    """All that follows the route is looked at once more before the drop, not only at complete."""
+    file = tmp_path / "route.json"
+    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, hooks={"route_file": str(file), "write_timeout_s": 0})
+    complete(harness, ref)
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"url": docs}))
+    with pytest.raises(UnsafeRoute, match="file serves"):
+        decommission(harness, ref, address.parse(docs).name)
+    assert is_there(docs)
+    file.write_text(json.dumps(content))
     assert decommission(harness, ref, address.parse(docs).name).dropped == docs
 
 
@@ -271,6 +308,7 @@ def test_s23_files_are_never_deleted(harness: Harness, tmp_path: Path) -> None:
     assert (tmp_path / "docs.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_s14_a_file_that_was_written_behind_the_switch_is_read(harness: Harness, tmp_path: Path) -> None:
     """A changed fingerprint means a look at every record."""
     source = f"jsonl://{tmp_path}/docs.jsonl"
@@ -304,6 +342,7 @@ def test_s23_discard_drops_what_an_aborted_run_left(harness: Harness, docs: str)
         discard(harness, ref)
 
 
+@pytest.mark.slow
 def test_s23_a_trial_is_discarded_once_it_is_aborted(harness: Harness, docs: str) -> None:
     """A trial has no route; its target is looked at all the same, and goes."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, limit=100)
@@ -324,6 +363,7 @@ def test_s23_discard_keeps_what_only_the_new_store_has(harness: Harness, docs: s
     assert not is_there(f"{docs}-new")
 
 
+@pytest.mark.slow
 def test_s23_a_collection_of_another_hand_under_the_same_name_is_not_dropped(harness: Harness, docs: str) -> None:
     """Without this migration's mark a collection is somebody else's."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -345,6 +385,7 @@ def test_abort_cuts_off_a_run_and_says_whom(harness: Harness, docs: str) -> None
         harness.ledger.check(lease.token, migration_resource(ref.migration))
 
 
+@pytest.mark.slow
 def test_abort_is_refused_once_the_new_store_serves(harness: Harness, docs: str) -> None:
     """After the switch the way back is a rollback."""
     ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
@@ -390,14 +431,8 @@ def pair(tmp_path: Path) -> tuple[str, str]:
     return old, new
 
 
-def swept(*points: str, short: str) -> list[ParameterSet]:
-    """The points, those beyond the short run marked."""
-    return [pytest.param(point, marks=() if point == short else pytest.mark.slow) for point in points]
-
-
-@pytest.mark.parametrize(
-    "point", swept("look.begun", "look.ended", "complete.before", "complete.done", short="complete.before")
-)
+@pytest.mark.parametrize("point", ["look.begun", "look.ended", "complete.before", "complete.done"])
+@pytest.mark.slow
 def test_a_complete_that_was_killed_is_finished_by_the_next(
     harness: Harness, pair: tuple[str, str], point: str
 ) -> None:
@@ -410,7 +445,8 @@ def test_a_complete_that_was_killed_is_finished_by_the_next(
     harness.ledger.verify_audit()
 
 
-@pytest.mark.parametrize("point", swept("decommission.intended", "decommission.dropped", short="decommission.dropped"))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["decommission.intended", "decommission.dropped"])
 def test_a_decommission_that_was_killed_is_finished_by_the_next(
     harness: Harness, pair: tuple[str, str], point: str
 ) -> None:
@@ -424,7 +460,8 @@ def test_a_decommission_that_was_killed_is_finished_by_the_next(
     assert len(contents(pair[1])) == 60
 
 
-@pytest.mark.parametrize("point", swept("discard.intended", "discard.dropped", short=""))
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["discard.intended", "discard.dropped"])
 def test_a_discard_that_was_killed_is_finished_by_the_next(harness: Harness, pair: tuple[str, str], point: str) -> None:
     """The new collection is gone in the end, and that is written down; the old one is whole."""
     ref = harness.migrate(*pair, sync=AT_ONCE)

@@ -11,7 +11,7 @@ from vecferry import address
 from vecferry.archive import Archive
 from vecferry.errors import ArchiveDamaged, BadOption, NotFound, PlanRefused
 from vecferry.ledger import State
-from vecferry.operations import ending, rebuilding
+from vecferry.operations import ending, rebuilding, routes
 from vecferry.strategies.runner import Ref
 
 
@@ -57,6 +57,8 @@ def test_s11_the_way_back_works_from_a_ledger_made_of_the_archive(harness: Harne
     assert [(row.slice, row.copied, row.verified) for row in again] == [
         (row.slice, row.copied, row.verified) for row in slices
     ]
+    assert routes.foresee(anew.runner, mine).leads_to == docs
+    assert anew.migration(mine).state is State.SWITCHED
     anew.rollback(mine)
     assert anew.route(mine).url == docs
     assert anew.route(mine).epoch > route.epoch
@@ -65,6 +67,7 @@ def test_s11_the_way_back_works_from_a_ledger_made_of_the_archive(harness: Harne
     assert "rebuilt from the archive" in [entry.event for entry in anew.ledger.audit(ref.migration)]
 
 
+@pytest.mark.slow
 def test_the_end_works_from_a_ledger_made_of_the_archive(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Complete and decommission look at the old store as they would have done."""
     ref = switched(harness, docs, tmp_path / "archive")
@@ -75,6 +78,7 @@ def test_the_end_works_from_a_ledger_made_of_the_archive(harness: Harness, docs:
     assert ending.decommission(anew.runner, mine, address.parse(docs).name).dropped == docs
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_moved_is_the_archive_of_the_new_ledger(
     harness: Harness, docs: str, tmp_path: Path
 ) -> None:
@@ -87,6 +91,7 @@ def test_an_archive_that_was_moved_is_the_archive_of_the_new_ledger(
     assert not ending.complete(anew.runner, Ref(anew.ledger.url, found.migration.id)).late
 
 
+@pytest.mark.slow
 def test_tokens_go_on_above_all_that_an_application_has_seen(harness: Harness, docs: str, tmp_path: Path) -> None:
     """A pause of the new ledger is no older pause to an application that knows those of the old one."""
     ref = switched(harness, docs, tmp_path / "archive")
@@ -106,6 +111,7 @@ def test_a_ledger_that_knows_the_migration_is_not_touched(harness: Harness, docs
     assert len(harness.ledger.audit(ref.migration)) == trail
 
 
+@pytest.mark.slow
 def test_a_route_of_the_same_name_is_not_taken(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Another migration's route stays where it leads."""
     switched(harness, docs, tmp_path / "archive")
@@ -136,6 +142,7 @@ def test_a_damaged_archive_rebuilds_nothing(harness: Harness, docs: str, tmp_pat
     assert anew.ledger.migrations() == []
 
 
+@pytest.mark.slow
 def test_one_of_several_collections_has_to_be_named(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Two migrations may share one folder."""
     switched(harness, docs, tmp_path / "archive")

@@ -57,15 +57,21 @@ def require_completable(ref: Ref) -> None:
     _require_open_writes(work)
     _require_nothing_open(work)
     commit_deltas(work)
-    apart = {route.workspace for route in work.ledger.workspace_routes(work.migration.route)}
+    _require_followed(work, "complete")
+
+
+def _require_followed(work: Work, verb: str) -> None:
+    """Look at all that follows the route, and keep what was seen. Raises UnsafeRoute, listing the differences."""
+    name = work.migration.route
+    apart = {route.workspace for route in work.ledger.workspace_routes(name)}
     for workspace in (None, *sorted(key for key in apart if key is not None)):
         found = telling.observe(work, workspace)
-        work.ledger.set_fact(ref.migration, OBSERVED_FACT, found.to_json(), ref.token or None)
+        work.ledger.set_fact(work.ref.migration, OBSERVED_FACT, found.to_json(), work.ref.token or None)
         if found.differences:
+            back = "" if verb != "complete" else f"; or go back: vecferry rollback {work.ref.migration}"
             raise UnsafeRoute(
                 f"the route and what follows it differ: {'; '.join(found.differences)}",
-                advice=f"let all of it serve {found.recorded.url}, then vecferry complete {ref.migration}; or go back: "
-                f"vecferry rollback {ref.migration}",
+                advice=f"let all of it serve {found.recorded.url}, then vecferry {verb} {work.ref.migration}{back}",
             )
 
 
@@ -154,6 +160,9 @@ def require_droppable(ref: Ref, collection: str) -> None:
             f"{old} is made of files, and files are never deleted by vecferry",
             advice="nothing serves from them any more; remove them yourself when you need the room",
         )
+    route = work.ledger.route(migration.route)
+    if route is not None and route.migration == migration.id:
+        _require_followed(work, "decommission")
     _require_unnamed(work.ledger, migration, old)
 
 
