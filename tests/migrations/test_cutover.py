@@ -341,13 +341,20 @@ def hook_points(*points: str) -> list[Any]:
 def test_s13_a_run_killed_around_a_call_is_finished_by_the_next(
     harness: Harness, file: str, application: Application, point: str, number: int
 ) -> None:
-    """Pause, switch or release under way when the run died: the application ends on the new store, released."""
+    """Pause, switch or release under way when the run died: the application ends on the new store, released.
+
+    A switch of unknown fate that a read-back does not see is made by a person, never a second time.
+    """
     application.memory.url = file
     target = f"jsonl://{harness.folder}/new.jsonl"
     ref = harness.start(
         file, target, metric="cosine", hooks=hooks(harness, application, route_file=str(harness.folder / "route.json"))
     )
     assert harness.run_until_killed(ref, f"{point}=kill@{number}") == KILLED
+    if number == 2 and point in ("hooks.intended", "ledger.hook_intended"):  # it may have been called, and is not now
+        with pytest.raises(UnsafeRoute, match="may or may not have switched"):
+            harness.run(ref)
+        application.memory.url, application.memory.epoch = target, 2
     harness.run(ref)
     assert (harness.migration(ref).state, serving(harness, ref).writes) == (State.SWITCHED, "open")
     assert (application.memory.url, application.memory.writes) == (target, "open")

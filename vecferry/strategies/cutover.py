@@ -106,6 +106,8 @@ def take_up(run: Runner, held: Ref) -> str | None:
             run.run(steps.wait_for_writes, held, None)
             look_for_the_last_time(run, held, token)
             run.run(steps.write_cutover, held)
+    elif stage is Stage.ENDED:
+        release(run, held)  # in the ledger it is over; the application may wait for this
     return finish(run, held)
 
 

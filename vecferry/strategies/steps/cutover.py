@@ -7,7 +7,7 @@ from enum import StrEnum
 from vecferry import failpoints, plain
 from vecferry.errors import NotFound, UnsafeRoute
 from vecferry.ledger import Direction, Pause, State, settled
-from vecferry.routing import aliases
+from vecferry.routing import aliases, observing
 from vecferry.strategies import telling
 from vecferry.strategies.catching_up import known_state
 from vecferry.strategies.cutover_file import write_cutover_file
@@ -41,12 +41,13 @@ class Stage(StrEnum):
     """How far a switch is that a dead run left.
 
     `UNMOVED`: the route did not move. `UNSEEN`: it moved, nobody can have followed it, and writes may have gone on in
-    the old store. `FOLLOWED`: what follows it does, or nobody has written since.
+    the old store. `PAUSED`: it moved, and the pause has held since. `ENDED`: the pause is over, and all follow it.
     """
 
     UNMOVED = "unmoved"
     UNSEEN = "unseen"
-    FOLLOWED = "followed"
+    PAUSED = "paused"
+    ENDED = "ended"
 
 
 def preflight_switch(ref: Ref) -> None:
@@ -184,17 +185,23 @@ def find_stage(ref: Ref) -> Stage:
         return Stage.UNMOVED
     pause = work.ledger.pause(work.migration.route)
     if pause is not None and pause.holds(telling.serving(work, None).at):
-        return Stage.FOLLOWED
+        return Stage.PAUSED
     if not telling.may_be_followed(work) and not telling.is_file_new(work):
         return Stage.UNSEEN
+    _require_all_follow(work)
+    return Stage.ENDED
+
+
+def _require_all_follow(work: Work) -> None:
     found = telling.observe(work, None)
-    if found.differences:
+    # Whoever is still paused waits for its release; that is no answer to which store it serves.
+    other = [line for one in found.seen for line in observing.differences(found.recorded, one, ("writes",))]
+    if other:
         raise UnsafeRoute(
-            f"the route moved, the pause is over, and what follows the route differs: {'; '.join(found.differences)}",
+            f"the route moved, the pause is over, and what follows the route differs: {'; '.join(other)}",
             advice=f"nothing was changed. Let everything serve {work.route().url} by hand, then vecferry resume "
-            f"{ref.migration}; vecferry unpause {ref.migration} releases the writes",
+            f"{work.migration.id}; vecferry unpause {work.migration.id} releases the writes",
         )
-    return Stage.FOLLOWED
 
 
 def undo_switch(ref: Ref) -> None:
