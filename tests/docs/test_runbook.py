@@ -13,6 +13,7 @@ from vecferry.ledger import State
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
 
+@pytest.mark.slow
 def test_the_runbook_does_what_it_says(session: Session) -> None:
     """Every command of the page runs in order, on a collection that it makes, and prints what the page shows."""
     for block in blocks(RUNBOOK):
