@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,6 +260,22 @@ def test_s8_a_store_that_is_gone_is_seen_before_anything_pauses(harness: Harness
 
     whenever(harness, steps.preflight_switch, drop)
     with pytest.raises(UnsafeRoute, match="is gone"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    assert harness.ledger.pauses(ref.migration) == []
+
+
+def test_s8_a_full_disk_is_seen_before_anything_pauses(
+    harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the passes have no room, nobody is paused for finding that out."""
+    ref = harness.start(docs, f"{docs}-new")
+
+    def fill_the_disk() -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+
+    whenever(harness, steps.preflight_switch, fill_the_disk)
+    with pytest.raises(Stopped, match="free, about"):
         harness.run(ref)
     assert undone(harness, ref, docs)
     assert harness.ledger.pauses(ref.migration) == []

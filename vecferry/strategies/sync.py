@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vecferry.errors import DataDiffer
 from vecferry.ledger import Direction, State
 from vecferry.strategies import steps
 from vecferry.strategies.catching_up import SYNCED
@@ -16,7 +15,7 @@ from vecferry.transfer.brakes import Release
 from vecferry.transfer.delta_making import Made
 from vecferry.transfer.differences import Differences
 
-__all__ = ["NO_RELEASE", "Synced", "catch_up", "idle_reason", "require_caught_up", "sync"]
+__all__ = ["NO_RELEASE", "Synced", "catch_up", "idle_reason", "sync"]
 
 NO_RELEASE = Release()
 
@@ -73,18 +72,6 @@ def look(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Differences:
     workers = min(work.config.workers, work.source().capabilities().parallel_reads)
     run.map(steps.spool_slice, held, numbers, workers)
     return run.run(steps.find_changes, held, release)
-
-
-def require_caught_up(run: Runner, held: Ref) -> None:
-    """Raise DataDiffer, naming records, when a pass finds that the source changed since the last one."""
-    run.run(steps.settle_deltas, held)
-    found = look(run, held)
-    if found or not found.complete:
-        raise DataDiffer(
-            f"the source changed since it was read last: {found}",
-            advice=f"nothing was switched. Pause the application's writes, then vecferry sync {held.migration}, "
-            f"then vecferry resume {held.migration}",
-        )
 
 
 def idle_reason(work: Work) -> str:

@@ -13,7 +13,7 @@ from vecferry.mapping import Profile
 from vecferry.model import CollectionSchema
 from vecferry.transfer.plan import Plan
 
-__all__ = ["estimate_bytes", "require"]
+__all__ = ["estimate_bytes", "require", "require_for_passes"]
 
 _HASH_ROW_BYTES = 200
 """Ids and hashes of one record in the archive, uncompressed."""
@@ -45,12 +45,20 @@ def require(plan: Plan, profile: Profile, archive: Path, target: Address, backup
         disk = place.stat().st_dev
         by_disk[disk] = (place, by_disk.get(disk, (place, 0))[1] + size)
     for place, size in by_disk.values():
-        free = shutil.disk_usage(place).free
-        if free < size + _RESERVE_BYTES:
-            raise Stopped(
-                f"the disk of {place} has {_gb(free)} free, about {_gb(size)} are needed",
-                advice="free some space or place the archive elsewhere with --archive, then resume",
-            )
+        _require_free(place, size, "free some space or place the archive elsewhere with --archive, then resume")
+
+
+def require_for_passes(archive: Path, rows: int) -> None:
+    """Raise Stopped when the archive's disk has no room for what passes over so many records lay aside there."""
+    # Ids and hashes of two passes, and of the cutover file.
+    _require_free(_existing(archive), 3 * rows * _HASH_ROW_BYTES, "free some space, then resume")
+
+
+def _require_free(place: Path, size_bytes: int, advice: str) -> None:
+    free = shutil.disk_usage(place).free
+    if free < size_bytes + _RESERVE_BYTES:
+        problem = f"the disk of {place} has {_gb(free)} free, about {_gb(size_bytes)} are needed"
+        raise Stopped(problem, advice=advice)
 
 
 def _text_bytes(profile: Profile) -> int:

@@ -14,7 +14,7 @@ from vecferry.strategies.cutover_file import write_cutover_file
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.steps.hooks import release_writes
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import handles, retry
+from vecferry.transfer import handles, retry, space
 from vecferry.transfer.late import Late
 
 __all__ = [
@@ -51,9 +51,13 @@ class Stage(StrEnum):
 
 
 def preflight_switch(ref: Ref) -> None:
-    """Before anything pauses: both stores answer, and the target is the one that was proven. Raises UnsafeRoute."""
+    """Before anything pauses: there is room, both stores answer, the target is the one that was proven.
+
+    Raises UnsafeRoute, Stopped.
+    """
     work = open_work(ref)
     work.check()
+    space.require_for_passes(work.archive_folder, work.plan.rows)
     work.release()
     budget_s, source = work.config.retry_budget_s, work.source()
     try:
