@@ -153,7 +153,7 @@ def _pages(content: dict[str, Any]) -> list[Sheet | str]:
         rows.append(("route", f"{content['route']['name']} -> {content['route']['url']}"))
     rows += cutover_words(content["cutover"] or {})
     if content["way_back"] is not None:
-        rows.append(("carried back", _counts(content["way_back"])))
+        rows.append(("taken along", _counts(content["way_back"])))
     rows += [("not moved", f"{item['name']}: {item['value']}") for item in content["not_moved"]]
     whole = migration["strategy"] in ("export", "backup") and migration["state"] == State.READY
     rows.append(("archive", migration["archive"] + (", whole: every record was read back" if whole else "")))
