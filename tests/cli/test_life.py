@@ -82,20 +82,19 @@ def test_resume_does_no_finished_slice_again(vecferry: Vecferry, source: str, ed
     assert vecferry("status", name, "--detailed", "--json").document["slice_list"] == parts
 
 
-def test_a_source_that_changed_before_the_switch_is_seen(
+def test_a_source_that_changed_before_the_switch_is_carried_over(
     vecferry: Vecferry, source: str, edge: str, tmp_path: Path
 ) -> None:
-    """A record written to the old store while the question waits: exit 1, nothing switched."""
+    """A record written to the old store while the question waits arrives in the new one under the pause."""
     name = _waiting(vecferry, source, edge)
     file = tmp_path / "old" / "docs.jsonl"
     text = file.read_text().splitlines()
     file.write_text("\n".join([*text[:3], json.dumps({"id": "doc-3", "text": "changed"}), *text[4:]]) + "\n")
     vecferry("approve", name)
     done = vecferry("resume", name, "--json")
-    assert done.code == 1
-    assert done.document["error"]["exit_code"] == 1
-    assert done.document["migration"]["state"] == "READY"
-    assert vecferry("route", "docs").out.strip() == source
+    assert (done.code, done.document["migration"]["state"]) == (0, "SWITCHED")
+    assert vecferry("route", "docs").out.strip() == edge
+    assert vecferry("verify", "--source", source, "--target", edge, "--metric", "cosine").code == 0
 
 
 def test_an_approval_that_nobody_asked_for_is_refused(vecferry: Vecferry, source: str, edge: str) -> None:
