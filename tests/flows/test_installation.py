@@ -54,6 +54,19 @@ def rows(client: SyncPrefectClient) -> dict[str, str]:
     return {row[0]: row[2] for row in schedules.sheet(schedules.scheduled(client)).rows}
 
 
+def test_a_schedule_that_is_on_has_runs_to_come(client: SyncPrefectClient) -> None:
+    """The server plans runs of what is on, and none of what is off: with a library that it cannot use it plans none."""
+    on = client.read_deployment_by_name("send-events/send-events").id
+    off = client.read_deployment_by_name("verify-backup/verify-backup").id
+
+    def planned() -> set[object] | None:
+        return {one.deployment_id for one in client.read_flow_runs() if one.auto_scheduled} or None
+
+    found = eventually(planned, "no run of any schedule is planned")
+    assert on in found
+    assert off not in found
+
+
 def test_schedules_stop_and_go_on_as_they_were_whatever_is_installed_meanwhile(
     server: Server, client: SyncPrefectClient
 ) -> None:

@@ -27,6 +27,9 @@ START_TIMEOUT_S = 60.0
 DEADLINE_S = 180.0
 """How long to look for something on the page. A run through a worker takes 15 s on an idle machine."""
 
+LEAVE_TIMEOUT_S = 15.0
+"""How long a form may take that was submitted."""
+
 STILL_TIMEOUT_S = 10.0
 """How long to wait for a page that moves; one that shows a run goes on moving."""
 
@@ -84,6 +87,14 @@ class Browser:
     def address(self) -> str:
         """The address of the page."""
         return str(self.ask("location.href"))
+
+    def leaves(self, address: str) -> bool:
+        """Whether the page of this address is left within LEAVE_TIMEOUT_S."""
+        return self._comes_true(lambda: self.address() != address, LEAVE_TIMEOUT_S)
+
+    def says(self, text: str, timeout_s: float) -> bool:
+        """Whether the page says this in time."""
+        return self._comes_true(lambda: text in self.text(), timeout_s)
 
     def text(self) -> str:
         """All that can be read on the page now."""
@@ -149,6 +160,14 @@ class Browser:
                 return found
             time.sleep(POLL_S)
         raise NotOnThePage(f"no {what} within {timeout_s:.0f} s at {self.address()}:\n{self.text()}")
+
+    def _comes_true(self, look: Callable[[], bool], timeout_s: float) -> bool:
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if look():
+                return True
+            time.sleep(POLL_S)
+        return False
 
     def _tell(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

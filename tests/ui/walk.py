@@ -21,6 +21,8 @@ __all__ = ["Person"]
 
 MENU = "[role=menuitem]"
 TAB = "[role=tab]"
+ATTEMPTS = 3
+OPEN_TIMEOUT_S = 10.0
 RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})")
 
 
@@ -52,7 +54,7 @@ class Person:
         self.browser.click("Resume", MENU)
         self.browser.wait_for("Provide input to resume")
         self.browser.wait_for("way back")
-        self.shoot("approval", 900)
+        self.shoot("approval", 1300)
         return self.browser.text()
 
     def resumes_without_a_choice(self) -> None:
@@ -97,10 +99,14 @@ class Person:
         return run
 
     def opens(self, page: str, until: str) -> str:
-        """A page of the menu at the left, once it says so much; its text."""
-        self.browser.open(f"{self.server.url}/v2/{page}")
-        self.browser.wait_for(until)
-        return self.browser.text()
+        """A page of the menu at the left, opened anew until it says so much; its text."""
+
+        def look() -> str | None:
+            # Pages of lists are not brought up to date by themselves, and events come a moment later.
+            self.browser.open(f"{self.server.url}/v2/{page}")
+            return self.browser.text() if self.browser.says(until, OPEN_TIMEOUT_S) else None
+
+        return str(self.browser.until(look, f"page {page} with {until!r}"))
 
     def _open_form(self, link: Link) -> None:
         with temporary_settings({PREFECT_API_URL: self.server.api_url}), get_client(sync_client=True) as client:
@@ -113,7 +119,12 @@ class Person:
         self.browser.see("Completed")
 
     def _submits(self) -> UUID:
-        self.browser.click("Submit")
-        self.browser.click("View run", "button, a, [role=button]")
+        """Press Submit, once more where nothing came of it; then open the newest run of the deployment."""
+        form = self.browser.address()
+        for _ in range(ATTEMPTS):
+            self.browser.click("Submit")
+            if self.browser.leaves(form):
+                break
+        self.browser.click("", "a[href*='/runs/flow-run/']", exact=False)
         found = self.browser.until(lambda: RUN.search(self.browser.address()), "page of a flow run")
         return UUID(found[1])
