@@ -321,3 +321,21 @@ def test_chroma_gets_what_qdrant_received_and_keeps_its_own_late_writes(harness:
     assert rows["late"] == {"year": 2}
     assert np.array_equal(same.pop("embeddings"), untouched.pop("embeddings"))
     assert same == untouched
+
+
+def test_an_old_store_that_was_encoded_before_is_written_in_its_own_encoding(harness: Harness, tmp_path: Path) -> None:
+    """A store that an earlier migration filled gets new records as that one would have written them."""
+    first, last = (f"memory:///{tmp_path.name}-{name}" for name in ("first", "last"))
+    middle = f"qdrant+edge://{tmp_path}/edge/docs"
+    fill(first, [mixed_batch(200)])
+    harness.migrate(first, middle, route="there", **QUICK)
+    before = harness.records(middle)
+    ref = harness.migrate(middle, last, route="back", **QUICK)
+    write(last, mixed_batch(1, first=5000), with_payload("doc-3", b'{"edited":true}'), delete=("doc-9",))
+    done = harness.rollback(ref)
+    assert (done["new"], done["changed"], done["deleted"], done["kept"]) == (1, 1, 1, 0)
+    after = harness.records(middle)
+    born, edited, gone = ((IdKind.STRING, name) for name in ("doc-5000", "doc-3", "doc-9"))
+    assert after.keys() == (before.keys() - {gone}) | {born}
+    assert after[edited].payload == b'{"edited":true}'
+    assert all(after[name] == before[name] for name in before.keys() & after.keys() - {edited})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from vecferry.address import Address, parse
 from vecferry.config import StoreConfig
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import UnsafeRoute
+from vecferry.mapping import Mapping
 from vecferry.model import JsonObject
 from vecferry.stores import registry
 from vecferry.strategies.catching_up import known_state, pass_folder
@@ -27,6 +29,8 @@ from vecferry.transfer.decoded import DecodedSource
 from vecferry.transfer.differences import read_candidates
 from vecferry.transfer.holding import reasons_not_held
 from vecferry.transfer.merge import Rules
+from vecferry.transfer.merge.comparing import bisected
+from vecferry.transfer.merge.inputs import CannotHold
 from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.passes import Spool, open_spool
 from vecferry.transfer.subjects import Subjects, gather
@@ -160,8 +164,22 @@ def merging_of(work: Work, decide: Decide) -> Merging:
         same_new=same_parts({source.name: step.tolerance for source, _, step in mapping.vectors.moved()}),
         noisy_old=not old.capabilities().returns_same_bits,
         noisy_new=not new.capabilities().returns_same_bits,
-        cannot_hold=reasons_not_held(old.describe(), old.capabilities()),
+        cannot_hold=_judge(old),
         decide=decide,
     )
     wait_s = work.config.sync.absence_wait_s
     return Merging(old, new, work.archive, rules, lambda: fence.wait(wait_s, work.check), work.limits("merge"))
+
+
+def _judge(old: Source) -> CannotHold:
+    """Why the old store cannot hold records; where it bears an earlier migration's mark, once they are encoded."""
+    if not isinstance(old, DecodedSource):
+        return reasons_not_held(old.describe(), old.capabilities())
+    return partial(_not_encoded, old.mapping, reasons_not_held(old.inner.describe(), old.capabilities()))
+
+
+def _not_encoded(encoding: Mapping, judge: CannotHold, records: pa.RecordBatch) -> pa.StringArray:
+    found = [pa.nulls(0, pa.string())]
+    for piece, error in bisected(records, encoding.forward):
+        found.append(judge(piece) if error is None else pa.array([str(error)] * piece.num_rows, pa.string()))
+    return pa.concat_arrays(found)
