@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 # Stores sync every file: on a disk in memory the tests take half the time. Three workers keep two cores busy,
 # because some tests wait for servers.
-PYTEST := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm) $(BIN)/python -m pytest -n 3 --dist loadgroup
+PYTEST := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm) $(BIN)/python -m pytest -n 3 --dist load
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test test-all lint bench lock clean

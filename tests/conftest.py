@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.installation.compose import compose_program
 from tests.support import milvus_referee
@@ -34,6 +36,26 @@ def pytest_configure(config: pytest.Config) -> None:
         if not hasattr(config, "workerinput"):
             milvus_referee.install()
             OLD_MILVUS_LITE.install()
+
+
+_TOGETHER = ("flows", "ui", "matrix")
+"""Folders whose tests share a server: one worker runs all of a folder, else each would start servers of its own."""
+
+
+class _ByFolder(LoadScopeScheduling):
+    """Single tests to whoever is free, and the folders of `_TOGETHER` each to one worker.
+
+    Marks say nothing of this: the groups of pytest-xdist 3.8 have no effect under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/")[1]
+        return folder if folder in _TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How tests are shared out among workers."""
+    return _ByFolder(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

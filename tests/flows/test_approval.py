@@ -23,8 +23,6 @@ from vecferry.operations import migrations
 LIMIT_S = 40.0
 """So that a person who made a mistake does not keep the flow waiting for a day."""
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,6 @@ from deployments.automations import FAILED_CHECK, NO_HEARTBEAT, ROLLBACK
 from deployments.local_server import ServerError
 from flows.failed_check import after_failed_check
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 NAMES = {NO_HEARTBEAT, FAILED_CHECK}
 
 

@@ -15,8 +15,6 @@ from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 from vecferry.ledger import Ledger, State
 from vecferry.model import VerdictState
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 def test_an_inventory_moves_nothing(ledger: Ledger, stores: Stores) -> None:
     """The flow shows what a collection is, and enters nothing into the ledger."""

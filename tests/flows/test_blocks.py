@@ -22,8 +22,6 @@ from vecferry.errors import BadOption, NotFound
 from vecferry.ledger import Ledger, State
 from vecferry.stores import registry
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 KEY = "only-in-the-block"
 
 

@@ -17,8 +17,6 @@ from vecferry.errors import RetryLater, StoreRefused
 from vecferry.ledger import Ledger, State
 from vecferry.stores import registry
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def flaky_source(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

@@ -23,7 +23,7 @@ from flows.blue_green import blue_green
 from flows.outbox import RESOURCE
 from tests.flows.helpers import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

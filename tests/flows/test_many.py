@@ -13,8 +13,6 @@ from tests.flows.helpers import artifacts_of, flow_run_of
 from vecferry.ledger import Ledger, State
 from vecferry.operations import migrations
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def source(tmp_path: Path) -> str:

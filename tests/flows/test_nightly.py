@@ -18,7 +18,7 @@ from vecferry.operations import backup_sets
 from vecferry.stores import registry
 from vecferry.transfer.backup_listing import Method
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def deploy(server: Server, name: str, **parameters: object) -> None:

@@ -10,8 +10,6 @@ from tests.flows.helpers import ROWS, Stores, flow_run_of
 from vecferry.ledger import Ledger, State
 from vecferry.testing.generators import records, single_vector
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def migration(ledger: Ledger, stores: Stores) -> str:

@@ -14,8 +14,6 @@ from vecferry.strategies.blue_green import copy_and_validate
 from vecferry.strategies.runner import LocalRunner
 from vecferry.testing.generators import records, single_vector
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def migration(ledger: Ledger, stores: Stores) -> str:

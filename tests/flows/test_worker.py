@@ -13,7 +13,7 @@ from deployments.local_server import ServerError, prefect, prefect_server, worke
 from vecferry.cli.actions.demonstrating import ROUTE, generate
 from vecferry.ledger import Ledger, State
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_deployments_run_green_there_and_back(tmp_path: Path) -> None:

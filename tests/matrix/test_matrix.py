@@ -17,7 +17,6 @@ from vecferry.stores import registry
 FILES = ("numpy", "numpy-tree", "jsonl")
 
 
-@pytest.mark.xdist_group("matrix")
 @pytest.mark.parametrize("target_kind", KINDS)
 @pytest.mark.parametrize("source_kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in ONLY_READ)])
 def test_a_migration_between_any_two_stores_ends_switched(
