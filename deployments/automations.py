@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
+from pydantic import BaseModel
 
 import flows
 from deployments.console import complain, say
@@ -80,11 +81,8 @@ def _same(known: Automation, automation: AutomationCore) -> bool:
 def _plain(part: object) -> object:
     if isinstance(part, list):
         return [_plain(one) for one in part]
-    return (
-        part.model_dump(mode="json", exclude={"id"})
-        if isinstance(part, EventTrigger | RunDeployment | ChangeFlowRunState)
-        else part
-    )
+    # As Python, not as JSON: names of events are sets, whose order as lists is any.
+    return part.model_dump(exclude={"id"}) if isinstance(part, BaseModel) else part
 
 
 def _after_a_failed_check(client: SyncPrefectClient) -> AutomationCore:

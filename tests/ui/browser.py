@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from deployments.processes import running, tail
 
@@ -74,7 +75,7 @@ class NotOnThePage(AssertionError):
 class Browser:
     """One page of a running browser."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._number = 0
         self._tell("Page.enable")
