@@ -13,6 +13,8 @@ from tests.support.raw_collections import Place, generate, make_source
 from vecferry import address
 from vecferry.stores import registry
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def old(tmp_path: Path) -> str:

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.conftest import Run, Vecferry, write_files
 from vecferry.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 SWITCH = ("--metric", "cosine", "--approve", "auto")
 
 

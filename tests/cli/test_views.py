@@ -84,7 +84,7 @@ def test_ids_routes_and_schemes_are_completed(vecferry: Vecferry, source: str, l
     assert completion.migrations("docs") == [(name, f"SWITCHED {lines}")]
     assert completion.migrations("x") == []
     assert completion.routes("") == [("docs", lines)]
-    assert [form for form, _ in completion.urls("qdrant")] == ["qdrant+edge:", "qdrant:", "qdrants:"]
+    assert [form for form, _ in completion.urls("qdrant")] == ["qdrant+edge:", "qdrant+path:", "qdrant:", "qdrants:"]
 
 
 def test_completion_never_makes_a_ledger(home: Path) -> None:

@@ -13,6 +13,8 @@ from deployments.automations import FAILED_CHECK, NO_HEARTBEAT, ROLLBACK
 from deployments.local_server import ServerError
 from flows.failed_check import after_failed_check
 
+pytestmark = pytest.mark.slow
+
 NAMES = {NO_HEARTBEAT, FAILED_CHECK}
 
 

@@ -22,6 +22,8 @@ from vecferry.errors import BadOption, NotFound
 from vecferry.ledger import Ledger, State
 from vecferry.stores import registry
 
+pytestmark = pytest.mark.slow
+
 KEY = "only-in-the-block"
 
 

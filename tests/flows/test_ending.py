@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prefect import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
@@ -12,6 +13,8 @@ from tests.flows.helpers import Stores, flow_run_of
 from vecferry.config import make_config
 from vecferry.ledger import Ledger, State
 from vecferry.operations import migrations
+
+pytestmark = pytest.mark.slow
 
 
 def test_complete_then_decommission(ledger: Ledger, stores: Stores) -> None:

@@ -20,6 +20,8 @@ from tests.flows.test_approval import LIMIT_S, answer, meanwhile, paused_run
 from vecferry.ledger import Event, Ledger
 from vecferry.ledger.schema import outbox as outbox_table
 
+pytestmark = pytest.mark.slow
+
 
 def events_of(migration: str, count: int) -> list[dict[str, Any]]:
     """What the server has of a migration, the oldest first, once it has so much."""

@@ -15,6 +15,8 @@ from vecferry.operations import migrations
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 
+pytestmark = pytest.mark.slow
+
 
 def dies_after_a_failed_check(harness: Harness, ref: Ref) -> None:
     """Run until the check after the switch has failed and the ledger knows it; then the run is gone."""

@@ -10,6 +10,8 @@ import pytest
 from flows.inventory import inventory
 from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("ledger")
 def test_all_tables_are_artifacts_and_nothing_is_made_in_the_target(stores: Stores, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.flows.helpers import artifacts_of, flow_run_of
 from vecferry.ledger import Ledger, State
 from vecferry.operations import migrations
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> str:

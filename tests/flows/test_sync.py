@@ -14,6 +14,8 @@ from vecferry.strategies.blue_green import copy_and_validate
 from vecferry.strategies.runner import LocalRunner
 from vecferry.testing.generators import records, single_vector
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def migration(ledger: Ledger, stores: Stores) -> str:
