@@ -33,6 +33,7 @@ def run(folder: Path, failpoints: str) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failpoint", "files"),
     [

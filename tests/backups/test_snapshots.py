@@ -179,6 +179,7 @@ def test_shards_on_other_nodes_are_not_forgotten(
     assert with_client(server).list_snapshots("docs") == []
 
 
+@pytest.mark.slow
 def test_a_recovery_that_differs_is_told(server: QdrantServer, source: str, harness: Harness, tmp_path: Path) -> None:
     """Records that are not those of the digest are no restored backup, however well the file arrived."""
     made = backed_up(harness, source, tmp_path / "root")

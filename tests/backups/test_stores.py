@@ -151,6 +151,7 @@ def test_a_flipped_bit_in_any_file_is_named(kind: str, harness: Harness, data: R
     assert restores.restore_whole(str(made.folder), target) is not None
 
 
+@pytest.mark.slow
 def test_a_backup_goes_into_another_engine_with_a_verdict(harness: Harness, data: RawData, tmp_path: Path) -> None:
     """Copies of a Chroma folder and of an embedded Qdrant become other stores, every record compared."""
     for kind, goal, metric in (
@@ -193,6 +194,7 @@ def test_a_folder_is_copied_with_all_its_collections(harness: Harness, data: Raw
     assert seen_by_its_engine("chroma+path", f"chroma+path://{tmp_path}/new/other")[0] == ["a"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_in_use_is_refused(harness: Harness, data: RawData, tmp_path: Path) -> None:
     """Chroma has the folder open: the process is named, and no backup is begun."""
     url = made_by("chroma+path", tmp_path / "old", data)

@@ -91,6 +91,7 @@ def test_a_backup_that_changed_is_not_restored(vecferry: Vecferry, source: str, 
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.slow
 def test_a_database_is_backed_up_as_an_archive_and_restored_elsewhere(
     vecferry: Vecferry, source: str, edge: str, tmp_path: Path
 ) -> None:

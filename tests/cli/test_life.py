@@ -189,6 +189,7 @@ def test_status_tells_what_is_done_and_what_comes_next(vecferry: Vecferry, sourc
     assert document["audit"][0]["event"] == "migration created"
 
 
+@pytest.mark.slow
 def test_a_route_is_told_as_text_and_as_json(vecferry: Vecferry, source: str, edge: str) -> None:
     """The text is the URL alone, for scripts; the document has epoch, previous URL and alias."""
     name = _switched(vecferry, source, edge)

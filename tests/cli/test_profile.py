@@ -78,6 +78,7 @@ def test_records_that_are_too_large_stay_behind_with_consent(vecferry: Vecferry,
     assert set(contents(f"chroma+path://{tmp_path}/new/docs")) == set("012456789")
 
 
+@pytest.mark.slow
 def test_numbers_come_back_as_the_kind_that_they_were(vecferry: Vecferry, tmp_path: Path) -> None:
     """uint64 to int64 keys of Milvus and back: the same ids, of the same kind."""
     source = lines(tmp_path / "points.jsonl", [{"n": number} for number in range(10)])

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 COMMAND = (sys.executable, "-m", "vecferry.cli")
 TIMEOUT_S = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -94,6 +96,7 @@ def test_a_person_is_asked_and_answers_yes_or_no(source: str, lines: str) -> Non
     assert json.loads(out)["migration"]["state"] == "SWITCHED"
 
 
+@pytest.mark.slow
 def test_a_person_says_no(source: str, lines: str) -> None:
     """No is exit 3: READY, and what asks again."""
     with terminal("migrate", "--source", source, "--target", lines) as shown:
@@ -105,6 +108,7 @@ def test_a_person_says_no(source: str, lines: str) -> None:
         assert "was declined" in shown.seen
 
 
+@pytest.mark.slow
 def test_a_person_who_does_not_answer_in_time_is_told_how_to_do_it_later(source: str, lines: str) -> None:
     """After --approve-timeout-s the run stops at READY with exit 3."""
     with terminal("migrate", "--source", source, "--target", lines, "--approve-timeout-s", "0.5") as shown:
@@ -114,6 +118,7 @@ def test_a_person_who_does_not_answer_in_time_is_told_how_to_do_it_later(source:
         assert "vecferry approve docs-to-jsonl" in shown.seen
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_stops_at_its_next_batch_and_is_resumed(source: str, lines: str, tmp_path: Path) -> None:
     """Ctrl-C while rows move: exit 3 with the command that goes on, and that finishes the same migration."""
     words = ("--max-rows-per-s", "40", "--batch-rows", "5", "--approve", "auto")

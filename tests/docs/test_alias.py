@@ -61,6 +61,7 @@ def serving(client: QdrantClient) -> str | None:
     return next((item.collection_name for item in client.get_aliases().aliases if item.alias_name == "docs"), None)
 
 
+@pytest.mark.slow
 def test_the_alias_follows_the_route_there_and_back(
     server: QdrantServer, client: QdrantClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

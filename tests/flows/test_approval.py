@@ -98,6 +98,7 @@ def test_the_switch_waits_for_a_decision(ledger: Ledger, stores: Stores) -> None
     assert state.result()["serves"] == stores.target
 
 
+@pytest.mark.slow
 def test_a_declined_switch_leaves_the_route(ledger: Ledger, stores: Stores) -> None:
     """After "reject" the flow ends Failed, the migration stays READY and the old store serves."""
 
@@ -127,6 +128,7 @@ def test_the_command_line_can_answer_a_paused_flow(ledger: Ledger, stores: Store
     assert approval.answered_by == "the person on call"
 
 
+@pytest.mark.slow
 def test_an_answer_after_the_time_limit_counts_when_resumed(ledger: Ledger, stores: Stores) -> None:
     """Without an answer the flow ends Failed and says how to go on; with the migration's id it then switches."""
     late = blue_green(stores.source, stores.target, approve_timeout_s=1, return_state=True)

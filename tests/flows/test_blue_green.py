@@ -46,6 +46,7 @@ def test_a_collection_moves_and_the_ui_shows_it(ledger: Ledger, stores: Stores) 
     assert f"Migration {done['migration']}" in shown["summary"].data
 
 
+@pytest.mark.slow
 def test_an_error_that_may_pass_is_tried_again(ledger: Ledger, stores: Stores, flaky_source: str) -> None:
     """A step that raises RetryLater once runs twice, and the flow ends Completed."""
     flaky.faults.append(RetryLater("the server is restarting"))
@@ -67,6 +68,7 @@ def test_an_error_that_will_not_pass_ends_the_run_with_advice(
     assert not stores.open_target().exists()
 
 
+@pytest.mark.slow
 def test_after_a_slice_failed_no_other_starts(ledger: Ledger, stores: Stores, flaky_source: str) -> None:
     """The error of the slice that failed ends the flow; what is left of the slices is for a resume, which finishes."""
     target = stores.target.replace("memory:", "flaky:")
@@ -81,6 +83,7 @@ def test_after_a_slice_failed_no_other_starts(ledger: Ledger, stores: Stores, fl
     assert done.result()["state"] == State.SWITCHED
 
 
+@pytest.mark.slow
 def test_retry_in_the_ui_goes_on_with_the_same_migration(ledger: Ledger, stores: Stores, flaky_source: str) -> None:
     """A flow run that starts anew finds the migration that it had registered, and makes no second one."""
     given = {"source": flaky_source, "target": stores.target, "approve": "auto"}

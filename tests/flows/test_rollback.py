@@ -18,6 +18,7 @@ def migration(ledger: Ledger, stores: Stores) -> str:
     return str(done["migration"])
 
 
+@pytest.mark.slow
 def test_the_route_returns_and_nothing_is_dropped(ledger: Ledger, stores: Stores, migration: str) -> None:
     """After the rollback the old store serves, and the new one holds every record; once more changes nothing."""
     state = rollback(migration, return_state=True)

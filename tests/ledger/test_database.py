@@ -153,6 +153,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_share_a_new_ledger(place: str, start: Start) -> None:
     """Three processes create one ledger together and write to it without an error or a gap."""
     writers = [start(NOTE, place, f"p{number}") for number in range(3)]

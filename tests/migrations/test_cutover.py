@@ -349,6 +349,7 @@ def hook_points(*points: str) -> list[Any]:
     return [pytest.param(point, marks=() if point == "hooks.called" else pytest.mark.slow) for point in points]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     hook_points("hooks.file_written", "hooks.intended", "hooks.called", "hooks.recorded", "ledger.hook_intended"),

@@ -38,6 +38,7 @@ def collection(folder: Path, space: str = "l2", rows: int = 1200) -> str:
     return f"chroma+path://{folder}/docs"
 
 
+@pytest.mark.slow
 def test_not_only_the_last_batch_arrives(harness: Harness, tmp_path: Path) -> None:
     """Every row of every batch arrives, whatever the sizes of batches and slices."""
     target = f"qdrant+edge://{tmp_path}/edge/docs"

@@ -168,6 +168,7 @@ def _run_armed(folder: str, home: str, asked: Request, points: str) -> None:
     run(Harness(Path(folder)), asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [

@@ -147,6 +147,7 @@ def test_s16_a_conflict_stops_before_anything_is_written(harness: Harness, docs:
     assert harness.ledger.pauses(ref.migration)[-1].returns_to is not State.SWITCHED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_s16_one_side_wins_every_conflict_and_the_other_is_archived(harness: Harness, docs: str, side: str) -> None:
     """With --prefer the route returns, the winner stands in the old store, and the loser in the archive."""
@@ -323,6 +324,7 @@ def test_chroma_gets_what_qdrant_received_and_keeps_its_own_late_writes(harness:
     assert same == untouched
 
 
+@pytest.mark.slow
 def test_an_old_store_that_was_encoded_before_is_written_in_its_own_encoding(harness: Harness, tmp_path: Path) -> None:
     """A store that an earlier migration filled gets new records as that one would have written them."""
     first, last = (f"memory:///{tmp_path.name}-{name}" for name in ("first", "last"))

@@ -100,6 +100,7 @@ def test_s13_a_way_back_killed_at_any_point_is_finished_by_the_next(
     assert harness.rollback(ref) == done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", swept("return.copied", "staging.ready", "staging.merged", "staging.moved"))
 def test_a_copy_of_old_files_that_was_cut_off_is_made_anew(harness: Harness, tmp_path: Path, point: str) -> None:
     """The old file is never touched, and the copy that the route leads to is whole."""

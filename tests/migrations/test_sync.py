@@ -328,6 +328,7 @@ def test_a_change_after_the_last_pass_is_not_left_behind_by_the_switch(harness: 
     assert contents(target) == contents(docs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point", ["validate.slice_recorded=kill@1", pytest.param("validate.slice_recorded=kill@3", marks=pytest.mark.slow)]
 )
@@ -364,6 +365,7 @@ def test_a_verdict_finds_what_a_sync_did_not_bring(harness: Harness, tmp_path: P
     assert harness.migration(ref).state is State.VERIFYING
 
 
+@pytest.mark.slow
 def test_the_way_there_and_back_gives_the_same_bits_of_what_a_sync_brought(harness: Harness, docs: str) -> None:
     """A -> B -> A is bit-equal for records that were carried over later, although B rounds and keeps unit vectors."""
     middle, back = f"qdrant+edge://{harness.folder}/edge/docs", f"{docs}-back"
@@ -398,6 +400,7 @@ def test_a_source_that_an_earlier_migration_encoded_is_followed_and_comes_to_res
     assert contents(last) == {text: row for (_, text), row in harness.records(middle).items()}
 
 
+@pytest.mark.slow
 def test_a_rollback_after_a_sync_sees_no_writes_that_were_its_own(harness: Harness, docs: str) -> None:
     """What a pass carried over is no write of the application in the new store."""
     ref = ready(harness, docs, f"{docs}-new")

@@ -39,6 +39,7 @@ def test_s1_to_s24_nothing_goes_wrong_in_larger_worlds(scenario: Scenario[Any]) 
     assert found.failure is None, str(found.failure)
 
 
+@pytest.mark.slow
 def test_every_step_is_taken_somewhere() -> None:
     """A step that no world ever takes would be a hole in the model."""
     of_machine = [scenario for scenario in SHORT if isinstance(scenario.starts[0], World)]

@@ -155,6 +155,7 @@ def _is_of_another_run(migrated: Migrated) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archive", [_is_gone, _is_not_whole, _is_of_another_run])
 def test_without_its_archive_a_collection_is_decoded_and_says_so(
     migrated: Migrated, archive: Callable[[Migrated], None]
