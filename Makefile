@@ -45,7 +45,7 @@ bench: $(STAMP) ## memory and rows/s beside the driver's own loop, in one run
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra prefect --extra qdrant --extra chroma --extra faiss --extra milvus --extra dev --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 --python-platform linux -o requirements.lock
+	  --no-emit-index-url --no-strip-extras --no-annotate --no-header --python-version 3.11 --python-platform linux -o requirements.lock
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache
