@@ -14,9 +14,10 @@ PYTEST := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm) $(BIN)/pyt
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
+# As constraints too: the pip of Python 3.11 else takes the newest release for a name with an extra, as sqlalchemy[asyncio].
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -c requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -45,7 +46,7 @@ bench: $(STAMP) ## memory and rows/s beside the driver's own loop, in one run
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra prefect --extra qdrant --extra chroma --extra faiss --extra milvus --extra dev --generate-hashes \
-	  --no-emit-index-url --no-strip-extras --no-annotate --no-header --python-version 3.11 --python-platform linux -o requirements.lock
+	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 --python-platform linux -o requirements.lock
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache
