@@ -29,7 +29,7 @@ demo: $(STAMP) ## the blue-green flow on embedded stores through a Prefect serve
 ui: $(STAMP) ## a Prefect server and a worker with every deployment, kept open to click through
 	@$(BIN)/python -m deployments.ui
 
-test: $(STAMP) ## the tests, under three minutes on two cores
+test: $(STAMP) ## the tests, some minutes on two cores
 	@$(PYTEST) -m "not slow"
 
 test-all: $(STAMP) ## every test, the slow ones too; names what is missing here
