@@ -32,8 +32,9 @@ ui: $(STAMP) ## a Prefect server and a worker with every deployment, kept open t
 test: $(STAMP) ## the tests, some minutes on two cores
 	@$(PYTEST) -m "not slow"
 
-test-all: $(STAMP) ## every test, the slow ones too; names what is missing here
+test-all: $(STAMP) ## every test, the slow ones too, then 20,000 records between every two stores; names what is missing here
 	@VECFERRY_TEST_SEARCH=1 $(PYTEST) --timeout 1800 --run-everything
+	@$(BIN)/python -m bench.matrix
 
 lint: $(STAMP) ## ruff, mypy strict on the core, layers
 	@$(BIN)/ruff check .
