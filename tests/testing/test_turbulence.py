@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from tests.stores import test_memory
 from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry import batch as columns
 from vecferry.address import Address, parse
-from vecferry.contract import Source, Target
+from vecferry.contract import Source
 from vecferry.errors import BadOption, BadRecord, DataDiffer, RetryLater
 from vecferry.ledger import State
 from vecferry.model import IdKind, RecordId
@@ -27,7 +26,6 @@ from vecferry.testing.turbulence import (
     Happened,
     Script,
     Turbulence,
-    TurbulentSource,
     TurbulentTarget,
     registered,
 )
@@ -188,14 +186,6 @@ def test_calm_ends_the_weather_for_good() -> None:
     assert weather.calm() == 2
     store.delete(columns.ids_batch([name(3)]))
     assert read_all(store).keys() == {name(0)} | {name(number) for number in range(4, ROWS)}
-
-
-def test_the_wrapper_passes_on_every_method_of_the_contract() -> None:
-    """A method that the contract gains must not end at the wrapper's own default."""
-    for wrapper, contract in ((TurbulentSource, Source), (TurbulentTarget, Target)):
-        public = {item for item, _ in inspect.getmembers(contract, inspect.isfunction) if not item.startswith("_")}
-        own = {item for parent in wrapper.__mro__ if parent.__module__ == wrapper.__module__ for item in vars(parent)}
-        assert public - own <= {"bulk_load"}
 
 
 class TestCalmWeather(test_memory.TestMemory):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from uuid import uuid4
 
 import pyarrow as pa
@@ -12,7 +11,6 @@ from tests.support.migrating import mixed_batch, schema
 from vecferry import batch as columns
 from vecferry.address import parse
 from vecferry.config import make_config
-from vecferry.contract import Source, Target
 from vecferry.model import ALL_PARTS, Part
 from vecferry.rule_sets import RULE_SETS
 from vecferry.stores import registry
@@ -60,13 +58,6 @@ def test_no_request_is_larger_than_the_rules_allow(store: Noting) -> None:
     assert max(part.num_rows for one in ruled.slices(1) for part in ruled.read(one)) == 300
     ruled.delete(columns.ids_of(batch.slice(0, 700)))
     assert ruled.count() == 300
-
-
-def test_everything_that_a_target_can_do_goes_through() -> None:
-    """A method with a default in the contract would else answer for the store below."""
-    public = {name for name, _ in inspect.getmembers(Target, inspect.isfunction) if not name.startswith("_")}
-    assert public - {"bulk_load"} <= set(vars(RuledTarget))
-    assert public > set(Source.__abstractmethods__)
 
 
 def test_a_target_without_rules_is_used_as_it_is() -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,11 +30,11 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry import plain, sealing
 from vecferry.address import Address, parse
-from vecferry.capabilities import Capabilities
-from vecferry.contract import Reader, Snapshots, Source, SourceFile, Target
+from vecferry.contract import Reader, Source, Target
 from vecferry.errors import BadOption, BadRecord, RetryLater
+from vecferry.forwarding import ForwardingSource, ForwardingTarget
 from vecferry.idtable import IdTable
-from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, RecordId, Slice
+from vecferry.model import ALL_PARTS, Part, RecordId, Slice
 from vecferry.stores import registry
 from vecferry.stores.registry import StoreEntry
 from vecferry.testing.weather import Change, Fate, Happened, Opener, Script, Turbulence
@@ -54,24 +54,16 @@ __all__ = [
 SCHEME = "turbulent"
 
 
-class TurbulentSource(Source):
+class TurbulentSource(ForwardingSource):
     """A source whose scans are torn. `url` is what it calls itself (by default the inner store's)."""
 
     def __init__(self, inner: Source, weather: Turbulence, url: str = "") -> None:
-        self.inner, self.weather, self.url = inner, weather, url or inner.url
-
-    def capabilities(self) -> Capabilities:
-        return self.inner.capabilities()
-
-    def describe(self) -> CollectionSchema:
-        return self.inner.describe()
+        super().__init__(inner)
+        self.weather, self.url = weather, url or inner.url
 
     def count(self) -> int:
         self.weather.called()
         return self.inner.count()
-
-    def slices(self, n: int) -> list[Slice]:
-        return self.inner.slices(n)
 
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
@@ -95,23 +87,8 @@ class TurbulentSource(Source):
         self.weather.called()
         return self.inner.fetch(ids, columns)
 
-    def fingerprint(self) -> str:
-        return self.inner.fingerprint()
 
-    def identity(self) -> str:
-        return self.inner.identity()
-
-    def files(self) -> Sequence[SourceFile]:
-        return self.inner.files()
-
-    def snapshots(self) -> Snapshots | None:
-        return self.inner.snapshots()
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-class TurbulentTarget(TurbulentSource, Target):
+class TurbulentTarget(TurbulentSource, ForwardingTarget):
     """A target whose writes and deletes have a fate; all else goes straight through.
 
     What lands late does so on `opener()`, by default this very handle, which must then be open still.
@@ -143,31 +120,8 @@ class TurbulentTarget(TurbulentSource, Target):
         if fate in (Fate.HELD, Fate.UNKNOWN, Fate.LOST):
             raise RetryLater(f"{self.url} did not answer in time", advice="the weather is bad")
 
-    def exists(self) -> bool:
-        return self.inner.exists()
-
-    def mark(self) -> JsonObject | None:
-        return self.inner.mark()
-
-    def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
-        self.inner.create(schema, mark)
-
-    def obstacles(self, features: Sequence[Feature]) -> dict[str, str]:
-        return self.inner.obstacles(features)
-
-    def drop(self) -> None:
-        self.inner.drop()
-
-    def begin_load(self) -> None:
-        self.inner.begin_load()
-
-    def finish_load(self) -> None:
-        self.inner.finish_load()
-
-    @contextlib.contextmanager
-    def changing(self) -> Iterator[Target]:
-        with self.inner.changing() as inside:
-            yield TurbulentTarget(inside, self.weather, self.url, self._opener)
+    def around(self, inner: Target) -> Target:
+        return TurbulentTarget(inner, self.weather, self.url, self._opener)
 
 
 def _among(batch: pa.RecordBatch, ids: frozenset[RecordId]) -> npt.NDArray[np.bool_]:

@@ -5,8 +5,7 @@ Every write goes through here, so that no phase can forget the limit of a reques
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 
 import pyarrow as pa
@@ -14,8 +13,9 @@ import pyarrow as pa
 from vecferry import rule_sets
 from vecferry.capabilities import Capabilities
 from vecferry.config import MigrationConfig
-from vecferry.contract import Snapshots, SourceFile, Target
-from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, Slice
+from vecferry.contract import Target
+from vecferry.forwarding import ForwardingTarget
+from vecferry.model import ALL_PARTS, Part, Slice
 from vecferry.rule_sets import RuleSet
 
 __all__ = ["RuledTarget", "under_rules"]
@@ -27,11 +27,12 @@ def under_rules(target: Target, config: MigrationConfig) -> Target:
     return target if found is None else RuledTarget(target, found)
 
 
-class RuledTarget(Target):
+class RuledTarget(ForwardingTarget):
     """Narrows what a target claims, and cuts what it is sent and asked for."""
 
     def __init__(self, inner: Target, rule_set: RuleSet) -> None:
-        self.inner, self.rule_set, self.url = inner, rule_set, inner.url
+        super().__init__(inner)
+        self.rule_set = rule_set
 
     def capabilities(self) -> Capabilities:
         return self.rule_set.narrow(self.inner.capabilities())
@@ -61,54 +62,5 @@ class RuledTarget(Target):
     ) -> Iterator[pa.RecordBatch]:
         return self.inner.read(part, columns, min(batch_rows, self._request_rows))
 
-    # As the store below does it
-
-    def describe(self) -> CollectionSchema:
-        return self.inner.describe()
-
-    def count(self) -> int:
-        return self.inner.count()
-
-    def slices(self, n: int) -> list[Slice]:
-        return self.inner.slices(n)
-
-    def fingerprint(self) -> str:
-        return self.inner.fingerprint()
-
-    def identity(self) -> str:
-        return self.inner.identity()
-
-    def files(self) -> Sequence[SourceFile]:
-        return self.inner.files()
-
-    def snapshots(self) -> Snapshots | None:
-        return self.inner.snapshots()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def exists(self) -> bool:
-        return self.inner.exists()
-
-    def mark(self) -> JsonObject | None:
-        return self.inner.mark()
-
-    def create(self, schema: CollectionSchema, mark: JsonObject) -> None:
-        self.inner.create(schema, mark)
-
-    def obstacles(self, features: Sequence[Feature]) -> dict[str, str]:
-        return self.inner.obstacles(features)
-
-    def drop(self) -> None:
-        self.inner.drop()
-
-    def begin_load(self) -> None:
-        self.inner.begin_load()
-
-    def finish_load(self) -> None:
-        self.inner.finish_load()
-
-    @contextlib.contextmanager
-    def changing(self) -> Iterator[Target]:
-        with self.inner.changing():
-            yield self
+    def around(self, inner: Target) -> Target:
+        return RuledTarget(inner, self.rule_set)
