@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 
-__all__ = ["Link", "form_url", "run_url"]
+__all__ = ["Link", "form_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,3 @@ def form_url(client: SyncPrefectClient, ui_url: str, link: Link) -> str:
     found = client.read_deployment_by_name(link.deployment)
     filled = quote(json.dumps(dict(link.parameters)), safe="")
     return f"{ui_url}/v2/deployments/deployment/{found.id}/run?parameters={filled}"
-
-
-def run_url(ui_url: str, flow_run_id: UUID) -> str:
-    """The page of a flow run."""
-    return f"{ui_url}/v2/runs/flow-run/{flow_run_id}"

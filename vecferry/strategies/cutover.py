@@ -6,16 +6,20 @@ leads forward, or a person decides. Writes are released last of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from vecferry.errors import DataDiffer, Stopped, UnsafeRoute, VecferryError
+from vecferry.errors import DataDiffer, Stopped, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.strategies import steps
 from vecferry.strategies.cutover_sheets import cutover_sheet
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
-from vecferry.strategies.pausing import follow, pause, release
+from vecferry.strategies.pausing import (
+    MAX_LAST_PASSES,
+    follow,
+    pause,
+    release,
+    released_after_failure,
+    undone_after_failure,
+)
 from vecferry.strategies.rollback import rollback
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.cutover import CUTOVER_FACT, Stage
@@ -24,9 +28,6 @@ from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 
 __all__ = ["ask", "cut_over"]
-
-MAX_LAST_PASSES = 8
-"""A source that is not still after so many passes under a pause is being written to."""
 
 _UNDER_WAY = frozenset({State.FROZEN, State.SWITCHING, State.SWITCHED})
 
@@ -51,7 +52,7 @@ def cut_over(run: Runner, ref: Ref) -> None:
 def switch(run: Runner, held: Ref, approval: int) -> str:
     """Everything under the pause; what the check after it found (`""`: nothing)."""
     run.run(steps.preflight_switch, held)
-    with undone_unless_moved(run, held):
+    with undone_after_failure(run, held, steps.undo_switch):
         token = pause(run, held, approval)
         look_for_the_last_time(run, held, token)
         run.run(steps.write_cutover, held)
@@ -127,40 +128,6 @@ def give_up(run: Runner, ref: Ref, problem: str) -> None:
         advice=f"writes stay paused until the pause ends. vecferry rollback {name} goes back, vecferry resume {name} "
         f"checks again, vecferry unpause {name} lets writes go on in the new store",
     )
-
-
-@contextmanager
-def undone_unless_moved(run: Runner, held: Ref) -> Iterator[None]:
-    """Whatever ends what is done here, go back to before the pause; unless the route has moved."""
-    done = False
-    try:
-        yield
-        done = True
-    except VecferryError as error:
-        done = True
-        _also(error, lambda: run.run(steps.undo_switch, held))
-        raise
-    finally:
-        if not done:
-            steps.undo_switch(held)
-
-
-@contextmanager
-def released_after_failure(run: Runner, held: Ref) -> Iterator[None]:
-    """Release the writes where what is done here fails."""
-    try:
-        yield
-    except VecferryError as error:
-        _also(error, lambda: release(run, held))
-        raise
-
-
-def _also(error: VecferryError, mend: Callable[[], None]) -> None:
-    """Mend, and let a failure of that stand beside the first one."""
-    try:
-        mend()
-    except VecferryError as second:
-        error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))
 
 
 def ask(run: Runner, ref: Ref) -> int:

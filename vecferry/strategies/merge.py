@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vecferry.errors import DataDiffer
 from vecferry.ledger import Direction, settled
 from vecferry.strategies import steps
+from vecferry.strategies.pausing import MAX_LAST_PASSES
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.merge import Weighed
@@ -15,9 +16,6 @@ from vecferry.transfer.conflicts import Decide
 from vecferry.transfer.merge import MergeCounts
 
 __all__ = ["Carried", "carry_back", "look_at_both", "until_quiet", "weigh"]
-
-MAX_LAST_PASSES = 8
-"""A store that is not still after so many passes under a pause is being written to."""
 
 
 @dataclass(slots=True)

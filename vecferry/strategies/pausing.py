@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from vecferry.errors import VecferryError
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref, Runner
 
-__all__ = ["follow", "pause", "release"]
+__all__ = ["MAX_LAST_PASSES", "follow", "pause", "release", "released_after_failure", "undone_after_failure"]
+
+MAX_LAST_PASSES = 8
+"""A store that is not still after so many passes under a pause is being written to."""
 
 
 def pause(run: Runner, ref: Ref, approval: int | None = None, workspace: str | None = None) -> int:
     """Check the hooks, pause the writes, wait for the last ones; the pause's token. A failure releases them again."""
     run.run(steps.check_hooks, ref, workspace)
-    try:
+    with released_after_failure(run, ref, workspace):
         token = run.run(steps.pause_writes, ref, approval, workspace)
         run.run(steps.wait_for_writes, ref, workspace)
-    except VecferryError as error:
-        _release_after(run, ref, workspace, error)
-        raise
     return token
 
 
@@ -32,8 +35,35 @@ def release(run: Runner, ref: Ref, workspace: str | None = None) -> None:
     run.run(steps.release_writes, ref, workspace)
 
 
-def _release_after(run: Runner, ref: Ref, workspace: str | None, error: VecferryError) -> None:
+@contextmanager
+def released_after_failure(run: Runner, ref: Ref, workspace: str | None = None) -> Iterator[None]:
+    """Release the writes where what is done here fails."""
     try:
-        release(run, ref, workspace)
+        yield
+    except VecferryError as error:
+        _also(error, lambda: release(run, ref, workspace))
+        raise
+
+
+@contextmanager
+def undone_after_failure(run: Runner, ref: Ref, undo: Callable[[Ref], None]) -> Iterator[None]:
+    """Undo what is done here, whatever ends it. `undo` is a step that does nothing once the route has moved."""
+    done = False
+    try:
+        yield
+        done = True
+    except VecferryError as error:
+        done = True
+        _also(error, lambda: run.run(undo, ref))
+        raise
+    finally:
+        if not done:
+            undo(ref)
+
+
+def _also(error: VecferryError, mend: Callable[[], None]) -> None:
+    """Mend, and let a failure of that stand beside the first one."""
+    try:
+        mend()
     except VecferryError as second:
         error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))

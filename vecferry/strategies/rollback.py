@@ -6,17 +6,15 @@ on. Writes are released last of all, and nothing is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vecferry.errors import UnsafeRoute, VecferryError
+from vecferry.errors import UnsafeRoute
 from vecferry.strategies import steps
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
 from vecferry.strategies.merge import Carried, carry_back, until_quiet
 from vecferry.strategies.merge import weigh as weigh_both
-from vecferry.strategies.pausing import follow, release
+from vecferry.strategies.pausing import follow, release, released_after_failure, undone_after_failure
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback_sheets import rollback_sheet, weighed_sheet
 from vecferry.strategies.runner import Ref, Runner
@@ -145,19 +143,6 @@ def lead_back(run: Runner, held: Ref) -> None:
     run.run(steps.check_return, held)
 
 
-@contextmanager
-def released_after_failure(run: Runner, held: Ref) -> Iterator[None]:
-    """Release the writes where what is done here fails."""
-    try:
-        yield
-    except VecferryError as error:
-        try:
-            release(run, held)
-        except VecferryError as second:
-            error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))
-        raise
-
-
 def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     """Everything up to the one transaction. Most is carried before the pause, so that it is short."""
     run.run(steps.preflight_rollback, held)
@@ -165,7 +150,7 @@ def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     run.run(steps.probe_rights, held)
     carried = carry_back(run, held, settlement)
     run.run(steps.check_hooks, held, None)
-    with undone_unless_moved(run, held):
+    with undone_after_failure(run, held, steps.undo_return):
         run.run(steps.freeze_return, held, approval)
         run.run(steps.pause_writes, held, None, None)
         run.run(steps.wait_for_writes, held, None)
@@ -190,22 +175,3 @@ def finish(run: Runner, held: Ref, carried: Carried | None) -> None:
     late = look(run, held, Side.TARGET)
     written, last = (carried.written, carried.last) if carried else (MergeCounts(), Weighed())
     run.show(rollback_sheet(held.migration, run.run(steps.keep_return, held, written, last, late)))
-
-
-@contextmanager
-def undone_unless_moved(run: Runner, held: Ref) -> Iterator[None]:
-    """Whatever ends what is done here, go back to SWITCHED and release the writes; unless the route has moved."""
-    done = False
-    try:
-        yield
-        done = True
-    except VecferryError as error:
-        done = True
-        try:
-            run.run(steps.undo_return, held)
-        except VecferryError as second:
-            error.advice = "; ".join(filter(None, (error.advice, str(second), second.advice)))
-        raise
-    finally:
-        if not done:
-            steps.undo_return(held)
