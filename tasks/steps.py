@@ -172,39 +172,39 @@ def check_route(ref: Ref) -> None:
 
 
 @_step("check hooks")
-def check_hooks(ref: Ref, workspace: str | None) -> None:
+def check_hooks(ref: Ref) -> None:
     """Write the route file, ask the application what it does."""
-    steps.check_hooks(ref, workspace)
+    steps.check_hooks(ref)
 
 
 @_step("pause writes")
-def pause_writes(ref: Ref, approval: int | None, workspace: str | None) -> int:
+def pause_writes(ref: Ref, approval: int | None) -> int:
     """Pause the writes; the pause's token."""
-    return steps.pause_writes(ref, approval, workspace)
+    return steps.pause_writes(ref, approval)
 
 
 @_step("wait for writes")
-def wait_for_writes(ref: Ref, workspace: str | None) -> None:
+def wait_for_writes(ref: Ref) -> None:
     """Wait until the last write of before the pause is seen."""
-    steps.wait_for_writes(ref, workspace)
+    steps.wait_for_writes(ref)
 
 
 @_step("tell the application")
-def tell_switch(ref: Ref, workspace: str | None) -> None:
+def tell_switch(ref: Ref) -> None:
     """Let the application follow the route."""
-    steps.tell_switch(ref, workspace)
+    steps.tell_switch(ref)
 
 
 @_step("read the route back")
-def read_back(ref: Ref, workspace: str | None) -> None:
+def read_back(ref: Ref) -> None:
     """Hold alias, file and application against the route."""
-    steps.read_back(ref, workspace)
+    steps.read_back(ref)
 
 
 @_step("release writes")
-def release_writes(ref: Ref, workspace: str | None) -> None:
+def release_writes(ref: Ref) -> None:
     """Release the writes everywhere."""
-    steps.release_writes(ref, workspace)
+    steps.release_writes(ref)
 
 
 @_step("finish open deltas")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ def deployed(name: str) -> Flow[..., Any]:
 
 
 def steps_that_strategies_run() -> set[str]:
-    """Names of the steps that are given to a runner's `run` or `map`, anywhere in the strategies."""
+    """Names of the steps that strategies hand over to be run, rather than call."""
     found = set()
     for file in (PROJECT / "vecferry" / "strategies").glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("run.run", "run.map"):
-                found.add(ast.unparse(node.args[0]).removeprefix("steps."))
+        calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+        given = (ast.unparse(argument) for call in calls for argument in call.args)
+        found |= {text.removeprefix("steps.") for text in given if re.fullmatch(r"steps\.\w+", text)}
     return found
 
 

@@ -272,7 +272,7 @@ def test_s13_a_refused_call_is_made_again_after_a_read_back(switching: Switching
 def intend(switching: Switching, action: Action) -> None:
     """What is left by a run that died between its intent and the call's outcome."""
     work = open_work(switching.ref)
-    made = telling.request(work, action, None, switching.ledger.pause("docs"))
+    made = telling.request(work, action, switching.ledger.pause("docs"))
     switching.ledger.record_hook_intent(
         switching.ref.migration, action, made.to_json(), epoch=made.epoch, token=switching.ref.token
     )
@@ -492,17 +492,13 @@ def _error_of(switching: Switching) -> type[VecferryError] | None:
 
 
 def test_s19_a_workspace_has_a_pause_of_its_own(switching: Switching) -> None:
-    """The application is told which one, the file names it, and the whole collection goes on."""
+    """The route file names it, and the whole collection goes on."""
     ledger: Ledger = switching.ledger
     work = open_work(switching.ref)
     pause = ledger.pause_writes("docs", switching.ref.migration, 60, None, workspace='"acme"', state_to=None)
     telling.publish(work)
-    made = telling.request(work, Action.PAUSE, '"acme"', pause)
-    hook = work.config.hooks.pause
-    assert hook is not None
-    telling.tell(work, hook, made, pause_token=pause.token)
-    assert switching.application.memory.calls[-1]["workspace"] == '"acme"'
     found = switching.said_by_file()
     assert (found["writes"], found["workspaces"]['"acme"']["writes"]) == ("open", "paused")
-    steps.release_writes(switching.ref, '"acme"')
+    ledger.release_writes("docs", pause.token, workspace='"acme"')
+    telling.publish(work)
     assert switching.said_by_file()["workspaces"]['"acme"']["writes"] == "open"

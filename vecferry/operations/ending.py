@@ -78,10 +78,8 @@ def abort(ledger: Ledger, migration_id: str) -> Aborted:
 
 def _released(ledger: Ledger, migration_id: str) -> VecferryError | None:
     """Let route file and application know that writes are open; why that did not work."""
-    failed: VecferryError | None = None
-    for pause in ledger.pauses(migration_id):
-        try:
-            steps.release_writes(Ref(ledger.url, migration_id), pause.workspace, "abort")
-        except VecferryError as error:
-            failed = failed or error
-    return failed
+    try:
+        steps.release_writes(Ref(ledger.url, migration_id), "abort")
+    except VecferryError as error:
+        return error
+    return None

@@ -28,15 +28,13 @@ def unpause(ledger: Ledger, migration_id: str, by: str) -> Unpaused:
     """
     migration = ledger.migration(migration_id)
     released = ledger.unpause(migration.id, by)
-    failed: VecferryError | None = None
-    for pause in ledger.pauses(migration.id):
-        try:
-            steps.release_writes(Ref(ledger.url, migration.id), pause.workspace, by)
-        except VecferryError as error:
-            failed = failed or error
-    return Unpaused(tuple(released), failed)
+    try:
+        steps.release_writes(Ref(ledger.url, migration.id), by)
+    except VecferryError as error:
+        return Unpaused(tuple(released), error)
+    return Unpaused(tuple(released), None)
 
 
-def observe(ledger: Ledger, migration_id: str, workspace: str | None = None) -> Observed:
+def observe(ledger: Ledger, migration_id: str) -> Observed:
     """What the ledger says of a migration's route, and what alias, route file and application say."""
-    return steps.observe_route(Ref(ledger.url, migration_id), workspace)
+    return steps.observe_route(Ref(ledger.url, migration_id))

@@ -96,8 +96,7 @@ def standing(ledger: Ledger, migration: Migration) -> Standing:
 def _observed(ledger: Ledger, migration: Migration) -> tuple[Observed, ...]:
     work = open_work(Ref(ledger.url, migration.id))
     work.config = work.config.model_copy(update={"retry_budget_s": 0.0})
-    apart = sorted(filter(None, (one.workspace for one in ledger.workspace_routes(migration.route))))
-    return tuple(telling.observe(work, workspace) for workspace in (None, *apart))
+    return (telling.observe(work),)
 
 
 def _pause(pause: Pause, at: datetime | None) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def take_up(run: Runner, held: Ref) -> str | None:
         return None
     if stage is Stage.UNSEEN:
         with released_after_failure(run, held):
-            token = run.run(steps.pause_writes, held, None, None)
-            run.run(steps.wait_for_writes, held, None)
+            token = run.run(steps.pause_writes, held, None)
+            run.run(steps.wait_for_writes, held)
             look_for_the_last_time(run, held, token)
             run.run(steps.write_cutover, held)
     elif stage is Stage.ENDED:

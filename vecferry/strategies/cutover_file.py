@@ -104,7 +104,7 @@ def _statement(work: Work, epoch: int, alias: JsonObject | None) -> JsonObject:
         "facts": {name: value for name, value in found.items() if value is not None},
         "alias": alias,
         "created_at": migration.created_at.isoformat(),
-        "said_at": serving(work, None).at.isoformat(),
+        "said_at": serving(work).at.isoformat(),
     }
 
 

@@ -69,9 +69,9 @@ def until_quiet(run: Runner, held: Ref, settlement: Settlement, carried: Carried
     """Under the pause: passes until one finds nothing to write and the next one sees the same. Raises DataDiffer."""
     for _ in range(MAX_LAST_PASSES):
         work = open_work(held)
-        pause = work.ledger.pause(work.migration.route)
+        pause = work.pause()
         assert pause is not None, "the strategy paused the writes"
-        work.ledger.require_pause(work.migration.route, pause.token)
+        work.require_pause(pause.token)
         if settled(work.ledger.passes(held.migration, Direction.REVERSE), pause.paused_at):
             return
         carry_back(run, held, settlement, carried)

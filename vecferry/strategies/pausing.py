@@ -15,33 +15,33 @@ MAX_LAST_PASSES = 8
 """A store that is not still after so many passes under a pause is being written to."""
 
 
-def pause(run: Runner, ref: Ref, approval: int | None = None, workspace: str | None = None) -> int:
+def pause(run: Runner, ref: Ref, approval: int | None = None) -> int:
     """Check the hooks, pause the writes, wait for the last ones; the pause's token. A failure releases them again."""
-    run.run(steps.check_hooks, ref, workspace)
-    with released_after_failure(run, ref, workspace):
-        token = run.run(steps.pause_writes, ref, approval, workspace)
-        run.run(steps.wait_for_writes, ref, workspace)
+    run.run(steps.check_hooks, ref)
+    with released_after_failure(run, ref):
+        token = run.run(steps.pause_writes, ref, approval)
+        run.run(steps.wait_for_writes, ref)
     return token
 
 
-def follow(run: Runner, ref: Ref, workspace: str | None = None) -> None:
+def follow(run: Runner, ref: Ref) -> None:
     """Let the application follow the route that the ledger moved, and read back all that follows it."""
-    run.run(steps.tell_switch, ref, workspace)
-    run.run(steps.read_back, ref, workspace)
+    run.run(steps.tell_switch, ref)
+    run.run(steps.read_back, ref)
 
 
-def release(run: Runner, ref: Ref, workspace: str | None = None) -> None:
+def release(run: Runner, ref: Ref) -> None:
     """Release the writes; on every way out, and last of all after a switch."""
-    run.run(steps.release_writes, ref, workspace)
+    run.run(steps.release_writes, ref)
 
 
 @contextmanager
-def released_after_failure(run: Runner, ref: Ref, workspace: str | None = None) -> Iterator[None]:
+def released_after_failure(run: Runner, ref: Ref) -> Iterator[None]:
     """Release the writes where what is done here fails."""
     try:
         yield
     except VecferryError as error:
-        _also(error, lambda: release(run, ref, workspace))
+        _also(error, lambda: release(run, ref))
         raise
 
 

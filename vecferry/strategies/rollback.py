@@ -88,7 +88,7 @@ def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Non
         if stage in (ReturnStage.NONE, ReturnStage.BEGUN):
             run.run(steps.preflight_rollback, held)
             approval = run.run(steps.approve_return, held, settlement)
-            run.run(steps.check_hooks, held, None)
+            run.run(steps.check_hooks, held)
             with released_after_failure(run, held):
                 freeze(run, held)
                 run.run(steps.commit_route, held, approval)
@@ -120,7 +120,7 @@ def merge_into_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     run.run(steps.preflight_rollback, held)
     approval = run.run(steps.approve_return, held, settlement)
     run.run(steps.probe_rights, held)
-    run.run(steps.check_hooks, held, None)
+    run.run(steps.check_hooks, held)
     with released_after_failure(run, held):
         freeze(run, held)
         carried = carry_back(run, held, settlement)
@@ -132,8 +132,8 @@ def merge_into_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
 def freeze(run: Runner, held: Ref) -> None:
     """Pause the writes without a change of state, and wait for the last ones."""
     run.run(steps.freeze_route, held)
-    run.run(steps.pause_writes, held, None, None)
-    run.run(steps.wait_for_writes, held, None)
+    run.run(steps.pause_writes, held, None)
+    run.run(steps.wait_for_writes, held)
 
 
 def lead_back(run: Runner, held: Ref) -> None:
@@ -149,11 +149,11 @@ def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     approval = run.run(steps.approve_return, held, settlement)
     run.run(steps.probe_rights, held)
     carried = carry_back(run, held, settlement)
-    run.run(steps.check_hooks, held, None)
+    run.run(steps.check_hooks, held)
     with undone_after_failure(run, held, steps.undo_return):
         run.run(steps.freeze_return, held, approval)
-        run.run(steps.pause_writes, held, None, None)
-        run.run(steps.wait_for_writes, held, None)
+        run.run(steps.pause_writes, held, None)
+        run.run(steps.wait_for_writes, held)
         until_quiet(run, held, settlement, carried)
         run.run(steps.commit_return, held)
     return carried
@@ -161,8 +161,8 @@ def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
 
 def take_up(run: Runner, held: Ref) -> None:
     """The route moved back and the run died: pause again, unless that pause still holds."""
-    run.run(steps.pause_writes, held, None, None)
-    run.run(steps.wait_for_writes, held, None)
+    run.run(steps.pause_writes, held, None)
+    run.run(steps.wait_for_writes, held)
 
 
 def finish(run: Runner, held: Ref, carried: Carried | None) -> None:

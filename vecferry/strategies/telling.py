@@ -49,8 +49,12 @@ class Observed:
         }
 
 
-def serving(work: Work, workspace: str | None) -> Serving:
+def serving(work: Work) -> Serving:
     """What the ledger says now. Raises NotFound where the route is not registered yet."""
+    return _recorded(work, work.workspace)
+
+
+def _recorded(work: Work, workspace: str | None) -> Serving:
     found = work.ledger.ask_route(work.migration.route, workspace)
     if found is None:
         raise NotFound(f"no route is named {work.migration.route!r} yet")
@@ -64,15 +68,15 @@ def publish(work: Work) -> None:
         return
     apart = {route.workspace for route in ledger.workspace_routes(name)}
     apart |= {pause.workspace for pause in ledger.pauses(work.migration.id)}
-    parts = [serving(work, key) for key in sorted(key for key in apart if key not in (None, DEFAULT_WORKSPACE))]
-    route_file.write(path, route_file.content(serving(work, None), parts))
+    parts = [_recorded(work, key) for key in sorted(key for key in apart if key not in (None, DEFAULT_WORKSPACE))]
+    route_file.write(path, route_file.content(_recorded(work, None), parts))
     failpoints.reached("hooks.file_written")
 
 
-def request(work: Work, action: Action, workspace: str | None, pause: Pause | None) -> HookRequest:
+def request(work: Work, action: Action, pause: Pause | None) -> HookRequest:
     """What is said of the route as it stands: the same for the same pause and epoch."""
-    route = work.ledger.route(work.migration.route, workspace)
-    now = serving(work, workspace)
+    route = work.ledger.route(work.migration.route, work.workspace)
+    now = serving(work)
     lasts_s = None if pause is None else (pause.paused_until - pause.paused_at).total_seconds()
     return HookRequest(
         action,
@@ -82,7 +86,7 @@ def request(work: Work, action: Action, workspace: str | None, pause: Pause | No
         url=now.url,
         reads_url=now.reads_url,
         token=0 if pause is None else pause.token,
-        workspace=workspace,
+        workspace=work.workspace,
         previous_url=None if route is None else route.previous_url,
         ttl_s=lasts_s if action is Action.PAUSE else None,
         reason="rollback" if work.ledger.migration(work.migration.id).state in _BACKWARDS else "cutover",
@@ -136,9 +140,9 @@ def _reached(hook: Hook, made: Call, budget_s: float) -> Reply:
         return error.reply
 
 
-def calls(work: Work, action: Action, workspace: str | None) -> list[Told]:
+def calls(work: Work, action: Action) -> list[Told]:
     """The calls of one kind that the ledger knows, in order."""
-    return [one for one in work.ledger.hooks(work.migration.id, action) if one.workspace == workspace]
+    return [one for one in work.ledger.hooks(work.migration.id, action) if one.workspace == work.workspace]
 
 
 def acknowledged(told: list[Told], token: int) -> Told | None:
@@ -152,11 +156,11 @@ def may_be_followed(work: Work) -> bool:
 
     Where there is neither hook nor alias, whoever asks for the route follows it at once.
     """
-    now, hook = serving(work, None), work.config.hooks.switch
-    told = [one for one in calls(work, Action.SWITCH, None) if one.epoch == now.epoch]
+    now, hook = serving(work), work.config.hooks.switch
+    told = [one for one in calls(work, Action.SWITCH) if one.epoch == now.epoch]
     if any(outcome_of(one) in (Outcome.ACKNOWLEDGED, Outcome.UNKNOWN) for one in told):
         return True
-    alias = _ask_alias(work, None)
+    alias = _ask_alias(work)
     if alias is not None:
         return bool(alias.error) or _collection(str(alias.url)) == _collection(now.url)
     return hook is None and work.config.hooks.route_file is None
@@ -164,8 +168,8 @@ def may_be_followed(work: Work) -> bool:
 
 def is_file_new(work: Work) -> bool:
     """Whether the route file names what the ledger's route leads to now."""
-    seen = _ask_file(work, None)
-    return seen is not None and (bool(seen.error) or seen.url == serving(work, None).url)
+    seen = _ask_file(work)
+    return seen is not None and (bool(seen.error) or seen.url == serving(work).url)
 
 
 def outcome_of(told: Told) -> Outcome:
@@ -173,38 +177,38 @@ def outcome_of(told: Told) -> Outcome:
     return Outcome.UNKNOWN if told.outcome is None else Outcome(told.outcome["outcome"])
 
 
-def ask_hook(work: Work, workspace: str | None) -> Observation | None:
+def ask_hook(work: Work) -> Observation | None:
     """What the application says that it does now; None where it cannot be asked."""
     hook = work.config.hooks.read_back
     if hook is None:
         return None
-    made = request(work, Action.READ_BACK, workspace, None)
+    made = request(work, Action.READ_BACK, None)
     reply = _reached(hook, Call(made, f"{work.migration.id}:read-back"), work.config.retry_budget_s)
-    at = serving(work, workspace).at
+    at = serving(work).at
     if reply.outcome is not Outcome.ACKNOWLEDGED:
         return observing.failed("hook", at, reply.says)
     return observing.answered("hook", at, reply.answer)
 
 
-def observe(work: Work, workspace: str | None) -> Observed:
+def observe(work: Work) -> Observed:
     """Look at all that follows the route: alias, file, application."""
-    seen = tuple(filter(None, (_ask_alias(work, workspace), _ask_file(work, workspace), ask_hook(work, workspace))))
-    recorded = serving(work, workspace)
+    seen = tuple(filter(None, (_ask_alias(work), _ask_file(work), ask_hook(work))))
+    recorded = serving(work)
     told = tuple(line for one in seen for line in observing.differences(recorded, one))
     return Observed(recorded, seen, told)
 
 
-def _ask_file(work: Work, workspace: str | None) -> Observation | None:
+def _ask_file(work: Work) -> Observation | None:
     path = work.config.hooks.route_file
-    return None if path is None else route_file.observe(path, serving(work, workspace).at, workspace)
+    return None if path is None else route_file.observe(path, serving(work).at, work.workspace)
 
 
-def _ask_alias(work: Work, workspace: str | None) -> Observation | None:
+def _ask_alias(work: Work) -> Observation | None:
     """The engine's alias, once a switch has meant it to follow."""
     route = work.ledger.route(work.migration.route)
-    if route is None or route.alias is None or workspace not in (None, DEFAULT_WORKSPACE):
+    if route is None or route.alias is None or work.workspace not in (None, DEFAULT_WORKSPACE):
         return None
-    target, now = work.config.target.address(), serving(work, workspace)
+    target, now = work.config.target.address(), serving(work)
     plan = aliases.plan(work.config.source.address(), target, work.migration.route)
     try:
         found = retry.call(work.config.retry_budget_s, lambda: plan.serves(target))

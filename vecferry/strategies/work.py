@@ -12,7 +12,7 @@ from vecferry import plain
 from vecferry.archive import Archive, Changes
 from vecferry.config import MigrationConfig, home, make_config
 from vecferry.contract import Reader, Source, Target
-from vecferry.ledger import Ledger, Migration, Route, SliceRow, State, migration_resource
+from vecferry.ledger import Ledger, Migration, Pause, Route, SliceRow, State, migration_resource
 from vecferry.model import CollectionSchema, JsonObject, Receipt
 from vecferry.strategies.runner import Ref
 from vecferry.transfer import halt, handles, pace, progress
@@ -48,6 +48,11 @@ class Work:
     def switches(self) -> bool:
         """Whether this migration ends with a switch of its route."""
         return self.migration.strategy == "blue-green" and self.config.limit is None
+
+    @property
+    def workspace(self) -> str | None:
+        """The key of the workspace that this migration moves; None where it moves the whole collection."""
+        return None
 
     @property
     def loads(self) -> bool:
@@ -110,6 +115,14 @@ class Work:
         """Move the state on from `from_`; nothing happens when it is elsewhere (an earlier run moved it)."""
         if self.ledger.migration(self.ref.migration).state is from_:
             self.ledger.transition(self.ref.migration, [from_], to, event=event, detail=detail, token=self.ref.token)
+
+    def pause(self) -> Pause | None:
+        """The last pause of the writes, whether it holds or not."""
+        return self.ledger.pause(self.migration.route, self.workspace)
+
+    def require_pause(self, token: int, needs_s: float = 0.0) -> Pause:
+        """The pause of this token, if it holds for `needs_s` seconds yet. Raises UnsafeRoute."""
+        return self.ledger.require_pause(self.migration.route, token, workspace=self.workspace, needs_s=needs_s)
 
     def source(self) -> Source:
         """The source in original terms: encodings of an earlier migration are undone."""

@@ -48,7 +48,7 @@ def _observed(ledger: Ledger, now: Serving, migration: str, key: str | None, doc
     from vecferry.operations import pausing
     from vecferry.strategies.sheets import Sheet
 
-    found = pausing.observe(ledger, migration, key)
+    found = pausing.observe(ledger, migration)
     header = ("where", "serves", "epoch", "writes", "at")
     recorded = ("ledger", now.url, str(now.epoch), now.writes, f"{now.at:%H:%M:%S} UTC")
     rows = [recorded]

@@ -77,7 +77,7 @@ def preflight_switch(ref: Ref) -> None:
 def is_settled(ref: Ref, token: int) -> bool:
     """Whether two passes under this pause found nothing and saw the same. Raises UnsafeRoute when the pause is over."""
     work = open_work(ref)
-    pause = work.ledger.require_pause(work.migration.route, token)
+    pause = work.require_pause(token)
     return settled(work.ledger.passes(ref.migration, Direction.FORWARD), pause.paused_at)
 
 
@@ -164,7 +164,7 @@ def end_switching(ref: Ref, problem: str) -> None:
 def end_cutover(ref: Ref, late: Late) -> dict[str, object]:
     """Keep what was measured, once the writes are released and the old store was looked at for the last time."""
     work = open_work(ref)
-    pause = work.ledger.pause(work.migration.route)
+    pause = work.pause()
     if pause is None:
         return {}
     ended = pause.paused_until if pause.released_at is None else min(pause.released_at, pause.paused_until)
@@ -187,8 +187,8 @@ def find_stage(ref: Ref) -> Stage:
     work = open_work(ref)
     if not _moved(work):
         return Stage.UNMOVED
-    pause = work.ledger.pause(work.migration.route)
-    if pause is not None and pause.holds(telling.serving(work, None).at):
+    pause = work.pause()
+    if pause is not None and pause.holds(telling.serving(work).at):
         return Stage.PAUSED
     if not telling.may_be_followed(work) and not telling.is_file_new(work):
         return Stage.UNSEEN
@@ -197,7 +197,7 @@ def find_stage(ref: Ref) -> Stage:
 
 
 def _require_all_follow(work: Work) -> None:
-    found = telling.observe(work, None)
+    found = telling.observe(work)
     # Whoever is still paused waits for its release; that is no answer to which store it serves.
     other = [line for one in found.seen for line in observing.differences(found.recorded, one, ("writes",))]
     if other:
@@ -213,7 +213,7 @@ def undo_switch(ref: Ref) -> None:
     work = open_work(ref)
     if _moved(work):
         return
-    pause = work.ledger.pause(work.migration.route)
+    pause = work.pause()
     mine = pause is not None and pause.migration == ref.migration
     back = pause.returns_to if pause is not None and mine else None
     work.move(State.SWITCHING, State.FROZEN, event="not switched")

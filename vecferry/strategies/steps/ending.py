@@ -62,17 +62,14 @@ def require_completable(ref: Ref) -> None:
 
 def _require_followed(work: Work, verb: str) -> None:
     """Look at all that follows the route, and keep what was seen. Raises UnsafeRoute, listing the differences."""
-    name = work.migration.route
-    apart = {route.workspace for route in work.ledger.workspace_routes(name)}
-    for workspace in (None, *sorted(key for key in apart if key is not None)):
-        found = telling.observe(work, workspace)
-        work.ledger.set_fact(work.ref.migration, OBSERVED_FACT, found.to_json(), work.ref.token or None)
-        if found.differences:
-            back = "" if verb != "complete" else f"; or go back: vecferry rollback {work.ref.migration}"
-            raise UnsafeRoute(
-                f"the route and what follows it differ: {'; '.join(found.differences)}",
-                advice=f"let all of it serve {found.recorded.url}, then vecferry {verb} {work.ref.migration}{back}",
-            )
+    found = telling.observe(work)
+    work.ledger.set_fact(work.ref.migration, OBSERVED_FACT, found.to_json(), work.ref.token or None)
+    if found.differences:
+        back = "" if verb != "complete" else f"; or go back: vecferry rollback {work.ref.migration}"
+        raise UnsafeRoute(
+            f"the route and what follows it differ: {'; '.join(found.differences)}",
+            advice=f"let all of it serve {found.recorded.url}, then vecferry {verb} {work.ref.migration}{back}",
+        )
 
 
 def _require_switched(work: Work) -> None:

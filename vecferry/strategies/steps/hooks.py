@@ -38,14 +38,14 @@ _FREEZES = {State.READY: State.FROZEN, State.READS_NEW: State.FROZEN, State.SWIT
 _SWITCHING = frozenset({State.SWITCHING, State.ROLLBACK_SWITCHING})
 
 
-def check_hooks(ref: Ref, workspace: str | None = None) -> None:
+def check_hooks(ref: Ref) -> None:
     """Before a pause: write the route file, and ask the application what it does. Raises Stopped, UnsafeRoute.
 
     An application that cannot be read back now could not be after the switch either.
     """
     work = open_work(ref)
     telling.publish(work)
-    seen = telling.ask_hook(work, workspace)
+    seen = telling.ask_hook(work)
     if seen is None:
         return
     if seen.error:
@@ -53,10 +53,10 @@ def check_hooks(ref: Ref, workspace: str | None = None) -> None:
             f"the application cannot be read back: {seen.error}",
             advice=f"nothing was paused or switched; mend the hook, then vecferry resume {ref.migration}",
         )
-    pause = work.ledger.pause(work.migration.route, workspace)
+    pause = work.pause()
     # It may never have been told of an epoch, and be paused by us still, or not yet, if an earlier run died.
     unasked = ("epoch", "writes") if pause is not None and pause.migration == ref.migration else ("epoch",)
-    other = observing.differences(telling.serving(work, workspace), seen, unasked)
+    other = observing.differences(telling.serving(work), seen, unasked)
     if other:
         raise UnsafeRoute(
             f"the application does not do what the route says: {'; '.join(other)}",
@@ -64,7 +64,7 @@ def check_hooks(ref: Ref, workspace: str | None = None) -> None:
         )
 
 
-def pause_writes(ref: Ref, approval: int | None = None, workspace: str | None = None) -> int:
+def pause_writes(ref: Ref, approval: int | None = None) -> int:
     """Pause writes in the ledger (with the state, using the approval), the route file and the application.
 
     A pause of this run that holds is taken as it is. Returns its token. Raises Stopped where the application does not
@@ -72,28 +72,28 @@ def pause_writes(ref: Ref, approval: int | None = None, workspace: str | None = 
     """
     work = open_work(ref)
     work.check()
-    pause = _held(work, workspace) or _new_pause(work, approval, workspace)
+    pause = _held(work) or _new_pause(work, approval)
     telling.publish(work)
     hook = work.config.hooks.pause
-    if hook is None or _is_confirmed(work, workspace, Action.PAUSE, pause.token, "paused"):
+    if hook is None or _is_confirmed(work, Action.PAUSE, pause.token, "paused"):
         return pause.token
-    reply = telling.tell(work, hook, telling.request(work, Action.PAUSE, workspace, pause), pause_token=pause.token)
-    _require_writes(work, workspace, "paused", reply, "nothing was switched")
+    reply = telling.tell(work, hook, telling.request(work, Action.PAUSE, pause), pause_token=pause.token)
+    _require_writes(work, "paused", reply, "nothing was switched")
     return pause.token
 
 
-def _held(work: Work, workspace: str | None) -> Pause | None:
+def _held(work: Work) -> Pause | None:
     """The pause of this migration that holds now."""
-    pause = work.ledger.pause(work.migration.route, workspace)
+    pause = work.pause()
     if pause is None or pause.migration != work.migration.id:
         return None
-    return pause if pause.holds(telling.serving(work, workspace).at) else None
+    return pause if pause.holds(telling.serving(work).at) else None
 
 
-def _new_pause(work: Work, approval: int | None, workspace: str | None) -> Pause:
+def _new_pause(work: Work, approval: int | None) -> Pause:
     """Within FROZEN and SWITCHING a pause that is over is renewed; the state and the approval stay."""
     migration, ledger, ttl_s = work.migration, work.ledger, work.config.hooks.pause_ttl_s
-    state = migration.state if workspace is None else ledger.workspace(migration.id, workspace).state
+    state, workspace = migration.state, work.workspace
     token = work.ref.token or None
     if state not in _FREEZES:
         return ledger.pause_writes(migration.route, migration.id, ttl_s, token, workspace=workspace, state_to=None)
@@ -109,22 +109,22 @@ def _new_pause(work: Work, approval: int | None, workspace: str | None) -> Pause
     )
 
 
-def wait_for_writes(ref: Ref, workspace: str | None = None) -> None:
+def wait_for_writes(ref: Ref) -> None:
     """Wait until no write of before the pause can appear any more. Raises UnsafeRoute if the pause ended meanwhile."""
     work = open_work(ref)
-    pause = work.ledger.pause(work.migration.route, workspace)
+    pause = work.pause()
     if pause is None:
         raise UnsafeRoute(f"the writes of {work.migration.route!r} are not paused", advice="pause them first")
-    told = telling.acknowledged(telling.calls(work, Action.PAUSE, workspace), pause.token)
+    told = telling.acknowledged(telling.calls(work, Action.PAUSE), pause.token)
     since = pause.paused_at if told is None or told.ended_at is None else max(pause.paused_at, told.ended_at)
     until = since + timedelta(seconds=work.config.hooks.drain_s)
-    while (left_s := (until - telling.serving(work, workspace).at).total_seconds()) > 0:
+    while (left_s := (until - telling.serving(work).at).total_seconds()) > 0:
         work.check()
         time.sleep(min(left_s, _TICK_S))
-    work.ledger.require_pause(work.migration.route, pause.token, workspace=workspace)
+    work.require_pause(pause.token)
 
 
-def tell_switch(ref: Ref, workspace: str | None = None) -> None:
+def tell_switch(ref: Ref) -> None:
     """Let route file and application follow the route that the ledger has moved. Does nothing a second time.
 
     Raises UnsafeRoute where nobody can say that the application follows: then nothing is changed, and writes go on
@@ -136,92 +136,90 @@ def tell_switch(ref: Ref, workspace: str | None = None) -> None:
     hook = work.config.hooks.switch
     if hook is None:
         return
-    epoch = telling.serving(work, workspace).epoch
-    told = [one for one in telling.calls(work, Action.SWITCH, workspace) if one.epoch == epoch]
-    if told and _is_settled(work, workspace, told[-1]):
+    epoch = telling.serving(work).epoch
+    told = [one for one in telling.calls(work, Action.SWITCH) if one.epoch == epoch]
+    if told and _is_settled(work, told[-1]):
         return
-    pause = work.ledger.pause(work.migration.route, workspace)
-    reply = telling.tell(
-        work, hook, telling.request(work, Action.SWITCH, workspace, pause), pause_token=_needed(work, pause, workspace)
-    )
+    pause = work.pause()
+    reply = telling.tell(work, hook, telling.request(work, Action.SWITCH, pause), pause_token=_needed(work, pause))
     if reply.outcome is Outcome.EXPIRED:
         raise _unsafe(work, f"the application refused the switch, its pause being over: {reply.says}")
     if reply.outcome is not Outcome.ACKNOWLEDGED:
-        _require_followed(work, workspace, reply.says)
+        _require_followed(work, reply.says)
 
 
-def _needed(work: Work, pause: Pause | None, workspace: str | None) -> int | None:
+def _needed(work: Work, pause: Pause | None) -> int | None:
     """The pause under which the application may be told; none where the strategy switches without one."""
     migration = work.migration
-    state = migration.state if workspace is None else work.ledger.workspace(migration.id, workspace).state
+    state = migration.state
     if state in _SWITCHING and pause is None:
         raise UnsafeRoute(f"route {migration.route} is switched under a pause only", advice="pause the writes")
     return pause.token if pause is not None and (state in _SWITCHING or pause.released_at is None) else None
 
 
-def _is_settled(work: Work, workspace: str | None, last: Told) -> bool:
+def _is_settled(work: Work, last: Told) -> bool:
     """Whether an earlier call did it. A refused one may be made again; one of unknown fate is looked at only."""
     outcome = telling.outcome_of(last)
     if outcome is Outcome.ACKNOWLEDGED:
         return True
     if outcome is not Outcome.UNKNOWN:
-        return _why_not(work, workspace) == ""
-    _require_followed(work, workspace, f"call {last.number} was under way when its run ended, or got no answer")
+        return _why_not(work) == ""
+    _require_followed(work, f"call {last.number} was under way when its run ended, or got no answer")
     if last.outcome is None:
         reply = Reply(Outcome.ACKNOWLEDGED, "seen by a read-back", {})
         work.ledger.record_hook_outcome(work.migration.id, last.number, reply.to_json(), work.ref.token or None)
     return True
 
 
-def _require_followed(work: Work, workspace: str | None, why: str) -> None:
+def _require_followed(work: Work, why: str) -> None:
     """Raise UnsafeRoute, listing what differs, unless a read-back says that the application follows the route."""
-    difference = _why_not(work, workspace)
+    difference = _why_not(work)
     if difference:
         raise _unsafe(work, f"the application may or may not have switched ({why}): {difference}")
 
 
-def _why_not(work: Work, workspace: str | None) -> str:
+def _why_not(work: Work) -> str:
     """In which points the application does not follow the route; `""` where it does. Paused or not is all the same."""
-    seen = telling.ask_hook(work, workspace)
+    seen = telling.ask_hook(work)
     assert seen is not None, "a switch hook has a read-back, its configuration says so"
-    return "; ".join(observing.differences(telling.serving(work, workspace), seen, ("writes",)))
+    return "; ".join(observing.differences(telling.serving(work), seen, ("writes",)))
 
 
 def _unsafe(work: Work, what: str) -> UnsafeRoute:
     name = work.migration.id
     return UnsafeRoute(
         what,
-        advice=f"nothing more was changed. Let the application serve {telling.serving(work, None).url} by hand, then "
+        advice=f"nothing more was changed. Let the application serve {telling.serving(work).url} by hand, then "
         f"vecferry resume {name}; or go back: vecferry rollback {name}. vecferry unpause {name} releases the writes",
     )
 
 
-def observe_route(ref: Ref, workspace: str | None = None) -> Observed:
+def observe_route(ref: Ref) -> Observed:
     """What the ledger says of the route, and what alias, file and application say. Changes nothing."""
-    return telling.observe(open_work(ref), workspace)
+    return telling.observe(open_work(ref))
 
 
-def read_back(ref: Ref, workspace: str | None = None) -> None:
+def read_back(ref: Ref) -> None:
     """Look at all that follows the route, and keep what was seen. Raises UnsafeRoute, listing the differences."""
     work = open_work(ref)
-    found = telling.observe(work, workspace)
+    found = telling.observe(work)
     work.ledger.set_fact(ref.migration, OBSERVED_FACT, found.to_json(), ref.token or None)
     if found.differences:
         raise _unsafe(work, f"the route and what follows it differ: {'; '.join(found.differences)}")
 
 
-def release_writes(ref: Ref, workspace: str | None = None, by: str = "the run") -> None:
+def release_writes(ref: Ref, by: str = "the run") -> None:
     """Release the writes everywhere: ledger, route file, application. Does nothing where none are paused.
 
     Needs no lease. Raises Stopped where the application could not be told; its pause then ends by itself.
     """
     work = open_work(ref)
-    pause = work.ledger.pause(work.migration.route, workspace)
+    pause = work.pause()
     if pause is None or pause.migration != ref.migration:
         return
-    work.ledger.release_writes(work.migration.route, pause.token, workspace=workspace, by=by)
+    work.ledger.release_writes(work.migration.route, pause.token, workspace=work.workspace, by=by)
     failed = _published(work)
-    _tell_release(work, workspace, pause)
+    _tell_release(work, pause)
     if failed is not None:
         raise failed
 
@@ -235,28 +233,28 @@ def _published(work: Work) -> VecferryError | None:
     return None
 
 
-def _tell_release(work: Work, workspace: str | None, pause: Pause) -> None:
+def _tell_release(work: Work, pause: Pause) -> None:
     hook = work.config.hooks.release
-    if hook is None or _is_confirmed(work, workspace, Action.RELEASE, pause.token, "open"):
+    if hook is None or _is_confirmed(work, Action.RELEASE, pause.token, "open"):
         return
-    made = telling.request(work, Action.RELEASE, workspace, pause)
+    made = telling.request(work, Action.RELEASE, pause)
     reply = telling.tell(work, hook, made, budget_s=work.config.retry_budget_s)
     if reply.outcome is not Outcome.EXPIRED:  # then a later pause holds, or this one was over anyway
         until = f"its pause ends by itself at {pause.paused_until:%H:%M:%S} UTC"
-        _require_writes(work, workspace, "open", reply, f"{until}; vecferry unpause {work.migration.id} tells it again")
+        _require_writes(work, "open", reply, f"{until}; vecferry unpause {work.migration.id} tells it again")
 
 
-def _is_confirmed(work: Work, workspace: str | None, action: Action, token: int, wanted: str) -> bool:
+def _is_confirmed(work: Work, action: Action, token: int, wanted: str) -> bool:
     """Whether an earlier call under this pause was acknowledged, and the application, asked now, agrees."""
-    if telling.acknowledged(telling.calls(work, action, workspace), token) is None:
+    if telling.acknowledged(telling.calls(work, action), token) is None:
         return False
-    seen = telling.ask_hook(work, workspace)
+    seen = telling.ask_hook(work)
     return seen is None or seen.writes == wanted
 
 
-def _require_writes(work: Work, workspace: str | None, wanted: str, reply: Reply, otherwise: str) -> None:
+def _require_writes(work: Work, wanted: str, reply: Reply, otherwise: str) -> None:
     """Raise unless the application acknowledged, and where it can be asked says so, or at least says so."""
-    seen = telling.ask_hook(work, workspace)
+    seen = telling.ask_hook(work)
     if reply.outcome is Outcome.EXPIRED:
         raise UnsafeRoute(f"the application knows a later pause than this one: {reply.says}", advice=otherwise)
     if seen is None and reply.outcome is Outcome.ACKNOWLEDGED:

@@ -38,7 +38,7 @@ def pass_unread(ref: Ref, token: int) -> bool:
     The last one must have been under this pause. Raises UnsafeRoute when the pause is over.
     """
     work = open_work(ref)
-    pause = work.ledger.require_pause(work.migration.route, token)
+    pause = work.require_pause(token)
     ended = [one for one in work.ledger.passes(ref.migration, Direction.FORWARD) if one.ended_at is not None]
     last = ended[-1] if ended else None
     if last is None or last.started_at < pause.paused_at or last.digest is None or last.differences != 0:
@@ -111,8 +111,8 @@ def check_serving(ref: Ref) -> str:
     """
     work = open_work(ref)
     work.release()
-    pause = work.ledger.pause(work.migration.route)
-    is_paused = pause is not None and pause.holds(telling.serving(work, None).at)
+    pause = work.pause()
+    is_paused = pause is not None and pause.holds(telling.serving(work).at)
     try:
         problem = _wrong(work, work.reader(), is_paused=is_paused)
     except VecferryError as error:

@@ -216,7 +216,7 @@ def freeze_return(ref: Ref, approval: int) -> None:
 def freeze_route(ref: Ref) -> None:
     """A pause of its own, whatever the state, which stays. One of this run that holds is taken as it is."""
     work = open_work(ref)
-    pause, now = work.ledger.pause(work.migration.route), telling.serving(work, None).at
+    pause, now = work.pause(), telling.serving(work).at
     if pause is None or pause.migration != ref.migration or not pause.holds(now):
         ttl_s = work.config.hooks.pause_ttl_s
         work.ledger.pause_writes(work.migration.route, ref.migration, ttl_s, ref.token, state_to=None)
@@ -259,7 +259,7 @@ def commit_return(ref: Ref) -> None:
 def _switch(work: Work, state_from: State, state_to: State, event: str, approval: int | None = None) -> None:
     """The one transaction, under the pause that holds."""
     old, hook = old_address(work), work.config.hooks.switch
-    pause = work.ledger.pause(work.migration.route)
+    pause = work.pause()
     alias = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
     work.ledger.switch_route(
         work.migration.id,
@@ -326,7 +326,7 @@ def end_return(ref: Ref) -> None:
 def keep_return(ref: Ref, written: MergeCounts, last: Weighed, late: Late) -> dict[str, object]:
     """Keep what the way back did, once the writes are released and the new store was looked at for the last time."""
     work = open_work(ref)
-    pause = work.ledger.pause(work.migration.route)
+    pause = work.pause()
     left = ("kept", "conflicts", "aside")
     counts = {**written.numbers(), **{name: last.counts.numbers()[name] for name in left}}
     found: dict[str, object] = {**counts, "url": work.route().url, "listed": last.listed}
