@@ -18,12 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
+from vecferry.conditions import Condition
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, Slice, VectorField
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Health",
     "Listed",
     "Listing",
+    "Narrowing",
     "Reader",
     "Snapshot",
     "Snapshots",
@@ -278,6 +280,18 @@ class Aliasing(Target):
     @abstractmethod
     def point_alias(self, alias: str) -> None:
         """Point an alias at this collection with one call, whether or not it existed."""
+
+
+@runtime_checkable
+class Narrowing(Protocol):
+    """A source whose engine can leave out records before they are sent."""
+
+    def narrowed(self, conditions: Sequence[Condition]) -> Source | None:
+        """The same collection, read by the engine's own filter: at least all records that one of these takes.
+
+        Whoever asks filters what comes, exactly. Slices are those of the whole; `count` may count more than is read.
+        Closing it closes nothing. None where the engine has no such filter: then all records are read.
+        """
 
 
 def fields_by_name(schema: CollectionSchema) -> dict[str, VectorField]:
