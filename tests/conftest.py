@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
             OLD_MILVUS_LITE.install()
 
 
-_TOGETHER = ("flows", "ui", "matrix")
-"""Folders whose tests share a server: one worker runs all of a folder, else each would start servers of its own."""
+_TOGETHER = ("flows", "ui", "matrix", "protocol")
+"""Folders whose tests share a server, or what takes long to make: one worker runs all of a folder."""
 
 
 class _ByFolder(LoadScopeScheduling):

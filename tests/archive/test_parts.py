@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.archive.support import KINDS_OF_VECTORS, TYPES, collections, cut, path_of, rows, same_bits
 from tests.golden.make_archive_v1 import VECTORS, column_of
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.archive import Archive, HashRows
@@ -27,7 +28,7 @@ def archive(tmp_path: Path) -> Archive:
     return Archive.create(tmp_path, "docs", {})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(collections(), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 7))
 def test_any_records_come_back_bit_for_bit(
     collection: tuple[list[VectorField], pa.RecordBatch], sizes: list[int], batch_rows: int
@@ -45,7 +46,7 @@ def test_any_records_come_back_bit_for_bit(
         assert receipt.digest == str(sealing.digest(sealing.seal(batch)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(collections(), st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=3), min_size=2, max_size=2))
 def test_the_same_rows_give_the_same_bytes_however_they_are_cut(
     collection: tuple[list[VectorField], pa.RecordBatch], sizes: list[list[int]]
@@ -58,7 +59,7 @@ def test_the_same_rows_give_the_same_bytes_however_they_are_cut(
     assert one == other
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(collections(), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(1, 6), st.integers(1, 2000))
 def test_the_borders_of_row_groups_depend_on_the_rows_alone(
     collection: tuple[list[VectorField], pa.RecordBatch], sizes: list[int], max_rows: int, max_bytes: int

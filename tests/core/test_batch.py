@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry.batch import Multi, Sparse
 from vecferry.errors import BadRecord
@@ -122,7 +123,7 @@ def test_a_slice_of_a_batch_shows_its_own_rows() -> None:
     assert np.shares_memory(batches.dense_column(batch).values, values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(MASKS, st.integers(0, 8), st.integers(0, 8))
 def test_absent_dense_vectors_stay_absent(present: Any, start: int, length: int) -> None:
     """The rows that are present come back in order, in any window; the others are no rows of zeros."""
@@ -154,7 +155,7 @@ def test_column_order_is_made_row_order() -> None:
 # Sparse and multi vectors
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=8), st.data(), st.integers(0, 8), st.integers(0, 8))
 def test_sparse_vectors_go_in_and_out(lengths: list[int], data: st.DataObject, start: int, length: int) -> None:
     """Indices, values, empty rows and absent rows come back, in any window."""
@@ -176,7 +177,7 @@ def test_sparse_vectors_go_in_and_out(lengths: list[int], data: st.DataObject, s
         assert found.values[entries].tolist() == values[original].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=8), st.data(), st.integers(0, 8), st.integers(0, 8))
 def test_multi_vectors_go_in_and_out(lengths: list[int], data: st.DataObject, start: int, length: int) -> None:
     """Rows of rows come back, empty and absent ones apart, in any window."""

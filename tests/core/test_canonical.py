@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry import canonical
 
 KNOWN: list[tuple[Any, str]] = [
@@ -91,7 +92,7 @@ def test_known_values_have_known_texts(value: Any, text: str) -> None:
     assert typed(canonical.decode(text)) == typed(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(VALUES)
 @example({"$vecferry": {"$vecferry": ["object", {}]}})
 @example({"null": math.nan})
@@ -104,14 +105,14 @@ def test_decoding_gives_the_value_back(value: Any) -> None:
     text.decode()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(VALUES, VALUES)
 def test_two_values_never_share_a_text(left: Any, right: Any) -> None:
     """Different values have different texts, equal values equal ones."""
     assert (canonical.encode(left) == canonical.encode(right)) == (typed(left) == typed(right))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(VALUES)
 def test_a_text_is_json_that_anyone_reads(value: Any) -> None:
     """Python's own json reads the text, and sees sorted keys at every level."""
@@ -124,7 +125,7 @@ def test_a_text_is_json_that_anyone_reads(value: Any) -> None:
     json.loads(canonical.encode(value), object_pairs_hook=check)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(PLAIN)
 def test_json_from_outside_is_taken_literally(value: Any) -> None:
     """Text of another writer, however spaced or escaped, gives its value's canonical text; tags mean nothing."""
@@ -132,7 +133,7 @@ def test_json_from_outside_is_taken_literally(value: Any) -> None:
         assert canonical.encode_json_text(text) == canonical.encode(value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(VALUES, max_size=5))
 def test_many_are_coded_as_each_alone(values: list[Any]) -> None:
     """Coding many at once gives what coding one by one gives."""

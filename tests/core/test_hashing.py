@@ -10,6 +10,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry import hashing, sealing
 from vecferry.address import parse
@@ -171,7 +172,7 @@ def test_a_sealed_batch_can_be_sealed_again() -> None:
 # Digests
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.permutations(range(12)), st.integers(0, 12))
 def test_a_digest_does_not_depend_on_order_or_parts(order: list[int], cut: int) -> None:
     """Records in any order, in one batch or in two, have one digest."""

@@ -39,7 +39,14 @@ def code(page: Path) -> list[Block]:
 RUNNING = [page for page in PAGES if any(not block.not_run for block in code(page))]
 
 
-@pytest.mark.parametrize("page", RUNNING, ids=named)
+LONG = ("docs/getting-started.md", "docs/runbook.md", "docs/stores/qdrant.md")
+"""Pages of many migrations, for the long run."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if named(page) in LONG else (), id=named(page)) for page in RUNNING],
+)
 def test_the_blocks_of_a_page_run_from_top_to_bottom(page: Path, session: Session) -> None:
     """Each command does what its page says, and prints the lines that it shows."""
     told = [block for block in code(page) if not block.not_run]

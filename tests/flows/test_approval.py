@@ -113,6 +113,7 @@ def test_a_declined_switch_leaves_the_route(ledger: Ledger, stores: Stores) -> N
     assert ledger.routes()[0].url == stores.source
 
 
+@pytest.mark.slow
 def test_the_command_line_can_answer_a_paused_flow(ledger: Ledger, stores: Stores) -> None:
     """What `vecferry approve` writes into the ledger resumes the flow run."""
 

@@ -48,6 +48,7 @@ def test_files_are_backed_up_and_restored_byte_for_byte(ledger: Ledger, file: Pa
     assert (tmp_path / "back" / "docs.npy").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_database_is_backed_up_as_an_archive_and_restored_with_a_verdict(
     ledger: Ledger, stores: Stores, tmp_path: Path
 ) -> None:

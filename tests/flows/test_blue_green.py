@@ -56,6 +56,7 @@ def test_an_error_that_may_pass_is_tried_again(ledger: Ledger, stores: Stores, f
     assert task_run_of(flow_run_of(state), "inventory").run_count == 2
 
 
+@pytest.mark.slow
 def test_an_error_that_will_not_pass_ends_the_run_with_advice(
     ledger: Ledger, stores: Stores, flaky_source: str
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_wrong_parameter_is_named(ledger: Ledger, stores: Stores) -> None:
     assert ledger.migrations() == []
 
 
+@pytest.mark.slow
 def test_a_trial_is_never_switched(ledger: Ledger, stores: Stores) -> None:
     """With a limit the flow ends READY after a verdict, and the route stays."""
     state = blue_green(stores.source, stores.target, limit=50, approve="auto", return_state=True)

@@ -49,6 +49,7 @@ def test_new_writes_come_along(ledger: Ledger, stores: Stores, migration: str) -
     assert stores.open_source().count() == ROWS - 1
 
 
+@pytest.mark.slow
 def test_an_unknown_migration_is_named(ledger: Ledger) -> None:
     """A wrong id ends the flow with a message that names it."""
     state = rollback("docs-20261121-xxxx", return_state=True)

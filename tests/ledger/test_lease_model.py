@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.ledger.conftest import SetClock, elsewhere
+from tests.support.examples import examples
 from vecferry.errors import LeaseLost, LockHeld
 from vecferry.ledger import Lease, Ledger
 
@@ -95,7 +96,7 @@ class Leases(RuleBasedStateMachine):
 
 
 Leases.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(25), stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLeases = Leases.TestCase
 TestLeases.__doc__ = "Any order of taking, forcing, renewing, giving back, checking and waiting is what the model says."

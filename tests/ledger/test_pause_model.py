@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.ledger.conftest import NEW, OLD, SetClock, create
+from tests.support.examples import examples
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Ledger, State
 
@@ -129,7 +130,7 @@ class Pauses(RuleBasedStateMachine):
 
 
 Pauses.TestCase.settings = settings(
-    max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(8), stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestPauses = Pauses.TestCase
 TestPauses.__doc__ = (

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mapping.cases import payloads
+from tests.support.examples import examples
 from vecferry import canonical
 from vecferry.mapping.floats import predict, predict_column, predict_text
 
@@ -45,7 +46,7 @@ def test_a_second_pass_may_change_a_wide_exponent_again():
     assert predict(1.2881615594207996e147, 2) == 1.2881615594207992e147
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(payload=payloads, passes=st.sampled_from([1, 2]))
 def test_the_text_changes_as_its_values_do(payload, passes):
     """Predicting on the text is the same as predicting each float of the value; digits in strings stay."""

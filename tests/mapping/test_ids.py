@@ -21,6 +21,7 @@ from tests.mapping.cases import (
     profile_of,
 )
 from tests.mapping.cases import ids as typed
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry import canonical
 from vecferry.capabilities import Capabilities
@@ -267,7 +268,7 @@ def test_a_collection_of_int64_that_someone_chose_refuses_other_ids():
         assert refusal.feature == "ids"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(found=st.lists(typed(*IdKind), min_size=1, max_size=6, unique=True))
 def test_ids_of_one_kind_a_collection_come_back_whatever_they_are(found):
     """A plan made for these ids, and one made for none of them, give each id a place of its own of one kind."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mapping.cases import documents, ids, make_batch, payloads, profile_of
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry import canonical, plain, sealing
 from vecferry.capabilities import PayloadType
@@ -26,7 +27,7 @@ def batches(draw):
     return make_batch(typed_ids, [draw(payloads) for _ in typed_ids], [draw(documents) for _ in typed_ids])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(first=batches(), second=batches())
 def test_merged_profilers_know_what_one_would(first, second):
     """Two slices looked at apart give the profile of both, duplicates across them included."""
@@ -40,7 +41,7 @@ def test_merged_profilers_know_what_one_would(first, second):
     assert plain.to_plain(merged) | rest == plain.to_plain(whole) | rest
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(batch=batches())
 def test_keys_are_counted_by_type(batch):
     """Each key's counts are those of a plain loop over the payloads."""
@@ -52,7 +53,7 @@ def test_keys_are_counted_by_type(batch):
     assert {key: found.types for key, found in profile_of(batch).payload.keys.items()} == counted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(batch=batches())
 def test_a_profile_is_plain_data(batch):
     """It goes into the ledger as JSON and comes back equal."""
@@ -106,7 +107,7 @@ def test_keys_beyond_the_limit_are_flagged():
     assert (len(found.keys), found.more_keys) == (MAX_KEYS, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(numbers=st.lists(st.lists(st.integers(0, 20), max_size=8), max_size=8))
 def test_duplicates_are_the_rows_less_the_distinct_ones(numbers):
     """Whatever the batches, each repeated row counts once."""

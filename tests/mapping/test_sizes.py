@@ -23,6 +23,7 @@ from tests.mapping.cases import (
     payloads,
     profile_of,
 )
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry import canonical
 from vecferry.errors import BadRecord
@@ -80,7 +81,7 @@ def sources(draw):
 
 
 @pytest.mark.parametrize("target", LIMITED, ids=lambda target: target.store)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batch=sources(), size_bytes=st.integers(8, 2000))
 def test_a_plan_that_refuses_nothing_is_kept(target, batch, size_bytes):
     """Where the profile shows no record that is too large, no record is: the load never finds what the plan missed."""
@@ -90,7 +91,7 @@ def test_a_plan_that_refuses_nothing_is_kept(target, batch, size_bytes):
 
 
 @pytest.mark.parametrize("target", LIMITED, ids=lambda target: target.store)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batch=sources(), size_bytes=st.integers(8, 200))
 def test_only_records_that_are_too_large_stay_behind(target, batch, size_bytes):
     """With consent exactly those travel that fit as they would be written, whatever the plan had counted."""
@@ -156,7 +157,7 @@ def test_long_documents_and_ids_are_told_apart():
     assert {(one.feature, one.rows) for one in mapping.refusals()} == {("long ids", 1), ("long documents", 1)}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batch=sources())
 def test_no_record_has_more_or_longer_keys_than_are_taken(batch):
     """The rest is in the side field, whose name is ours to choose."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.mapping.cases import CHROMA, FILES, QDRANT, decisions, make_batch, make_schema, mapping_for
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry.capabilities import VectorSupport
 from vecferry.errors import BadRecord
@@ -69,7 +70,7 @@ def test_vectors_that_fit_are_not_copied():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     data=st.data(),
     pair=st.sampled_from([(old, new) for old in DType for new in DType if widens(old, new) and old is not new]),

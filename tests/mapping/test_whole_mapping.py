@@ -23,6 +23,7 @@ from tests.mapping.cases import (
     payloads,
     profile_of,
 )
+from tests.support.examples import examples
 from vecferry import batch as columns
 from vecferry import canonical
 from vecferry.errors import BadRecord
@@ -48,7 +49,7 @@ def records(draw, kinds, document):
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("source", SOURCES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_what_goes_forward_comes_back_bit_for_bit(source, target, data):
     """The backward of a forward is the same batch, with a plan made from these records or from none at all."""
@@ -63,7 +64,7 @@ def test_what_goes_forward_comes_back_bit_for_bit(source, target, data):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batch=records(tuple(IdKind), True))
 def test_no_two_records_share_a_target_id(target, batch):
     """Distinct typed ids stay distinct, those that look like another one's encoding included."""
@@ -73,7 +74,7 @@ def test_no_two_records_share_a_target_id(target, batch):
     assert set(columns.id_kinds(there)) <= TARGETS[target].id_kinds
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(batch=records((IdKind.UINT64,), True))
 def test_chroma_gets_only_what_chroma_keeps(batch):
     """Every payload value that is written is one that Chroma holds, also with a plan that saw no record."""
@@ -83,7 +84,7 @@ def test_chroma_gets_only_what_chroma_keeps(batch):
         assert all(fits_chroma(key, value) for key, value in payload.items())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(batch=records((IdKind.STRING,), True))
 def test_qdrant_gets_only_what_qdrant_keeps(batch):
     """No value that JSON cannot say, no integer beyond 64 bits with a sign and nothing too deep reaches Qdrant."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.support.migrating import Harness
 from tests.support.raw_collections import KINDS, ONLY_READ, Place, RawData, target_url
@@ -17,8 +18,17 @@ from vecferry.stores import registry
 FILES = ("numpy", "numpy-tree", "jsonl")
 
 
-@pytest.mark.parametrize("target_kind", KINDS)
-@pytest.mark.parametrize("source_kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in ONLY_READ)])
+RARE = ("numpy-tree", *ONLY_READ)
+"""Kinds that the long run crosses with all others."""
+
+
+def kinds(names: Iterable[str]) -> list[ParameterSet]:
+    """Kinds of stores, those of the long run marked."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in names]
+
+
+@pytest.mark.parametrize("target_kind", kinds(KINDS))
+@pytest.mark.parametrize("source_kind", kinds([*KINDS, *ONLY_READ]))
 def test_a_migration_between_any_two_stores_ends_switched(
     source_kind: str,
     target_kind: str,

@@ -46,7 +46,14 @@ def test_not_only_the_last_batch_arrives(harness: Harness, tmp_path: Path) -> No
     assert len(contents(target)) == 1200
 
 
-@pytest.mark.parametrize(("space", "metric"), [("l2", "euclid"), ("cosine", "cosine"), ("ip", "dot")])
+@pytest.mark.parametrize(
+    ("space", "metric"),
+    [
+        ("ip", "dot"),
+        pytest.param("l2", "euclid", marks=pytest.mark.slow),
+        pytest.param("cosine", "cosine", marks=pytest.mark.slow),
+    ],
+)
 def test_the_metric_is_carried_and_never_guessed(harness: Harness, tmp_path: Path, space: str, metric: str) -> None:
     """The target gets the metric that the source has, in its own words."""
     source = collection(tmp_path / "chroma", space, rows=10)

@@ -43,16 +43,13 @@ ON_THE_WAY = (
 
 SHORT = {
     "prepare.created",
-    "copy.part_recorded",
     "copy.slice_recorded",
-    "load.finished",
     "validate.concluded",
     "ledger.paused",
-    "ledger.switching",
     "ledger.switched",
     "staging.merged",
 }
-"""Points of the short run: one before and one after each thing that is recorded."""
+"""Points of the short run."""
 
 
 def swept(*points: str) -> list[ParameterSet]:

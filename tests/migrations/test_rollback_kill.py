@@ -40,7 +40,7 @@ POINTS = (
 )
 """Points that every way back passes that has something to carry."""
 
-SHORT = {"ledger.delta_recorded", "rollback.switched", "return.copied"}
+SHORT = {"rollback.switched", "return.copied"}
 
 
 def swept(*points: str) -> list[ParameterSet]:

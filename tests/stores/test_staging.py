@@ -30,6 +30,9 @@ POINTS = [
     "staging.moved@1",
     "staging.moved@2",
 ]
+SHORT = {(FORMS[0], "staging.merged"), (FORMS[1], "staging.moved@1"), (FORMS[2], "staging.ready")}
+"""What the short run kills."""
+
 SCHEMA = CollectionSchema("made", (VectorField(dimension=3),), frozenset({IdKind.STRING}))
 
 ZYGOTE = """
@@ -97,8 +100,14 @@ def state_of(address: Address) -> dict[str, float] | None:
     return {key.text: float(np.frombuffer(row.vectors[""][2], dtype=np.float32)[0]) for key, row in rows.items()}
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("form", "point"),
+    [
+        pytest.param(form, point, marks=() if (form, point) in SHORT else pytest.mark.slow)
+        for form in FORMS
+        for point in POINTS
+    ],
+)
 def test_a_killed_load_is_whole_or_absent_and_can_be_done_again(
     tmp_path: Path, zygote: subprocess.Popen[str], form: str, point: str
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.transfer.support import limits, memory
 from vecferry import batch as columns
 from vecferry import sealing
@@ -138,7 +139,7 @@ def compared(folder: Path, states: list[Content], seen: Content, side: Side) -> 
 CASES = given(st.lists(CONTENT, min_size=1, max_size=4), CONTENT, st.sampled_from(Side))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @CASES
 def test_candidates_are_exactly_the_records_that_differ(
     tmp_path_factory: pytest.TempPathFactory, states: list[Content], seen: Content, side: Side
@@ -148,7 +149,7 @@ def test_candidates_are_exactly_the_records_that_differ(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @CASES
 def test_candidates_are_exactly_the_records_that_differ_in_many_cases(
     tmp_path_factory: pytest.TempPathFactory, states: list[Content], seen: Content, side: Side

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.migrating import mixed_batch
 from tests.transfer.support import SCHEMA, memory
 from vecferry import address, plain
@@ -35,7 +36,7 @@ def ids(slices: tuple[Slice, ...], batch_rows: int) -> list[str]:
     ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(limit=st.integers(1, ROWS + 20), slices=st.integers(1, 5), batch_rows=st.integers(1, ROWS))
 def test_a_trial_reads_the_first_rows_of_all_slices_in_their_order(limit: int, slices: int, batch_rows: int) -> None:
     """However the slices and batches are cut, exactly the first rows come, and the stored plan reads the same."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.validation.planted import (
     DENSE,
     FAULTS,
@@ -48,7 +49,7 @@ def test_records_without_a_fault_are_verified_in_any_order(records: list[Record]
     assert judge([], [], [], 0, found).state is VerdictState.SAME
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(data=st.data(), rows=st.integers(1, ROWS), name=st.sampled_from(sorted(FAULTS)))
 def test_a_single_fault_is_seen_at_its_level_with_the_id_of_its_record(
     data: st.DataObject, rows: int, name: str

@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 
 from tests.support.chroma_gate import ChromaGate
 from tests.support.chroma_server import ChromaServer
+from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry.address import parse
 from vecferry.contract import Reader, Source
@@ -29,7 +30,7 @@ from vecferry.stores.chroma.in_flight import in_order
 from . import folders
 
 DIMENSION = 3
-QUICK = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=examples(5), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 floats32 = some.floats(width=32, allow_nan=False, allow_infinity=False)
 vectors = some.lists(floats32, min_size=DIMENSION, max_size=DIMENSION)
@@ -72,7 +73,7 @@ def shortest(number: float) -> str:
 
 
 @given(collections, some.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_an_answer_says_what_its_json_says(content: dict[str, Any], documents_first: bool) -> None:
     """Whatever ids and texts hold, columns come in any order, and numbers are float32 to the bit."""
     listed = ",".join(f"[{','.join(map(shortest, row[0]))}]" for row in content.values())

@@ -66,8 +66,14 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("threshold", [50, ALL_IN_LOG])
+@pytest.mark.parametrize(
+    ("space", "threshold"),
+    [("cosine", 50), ("ip", ALL_IN_LOG)]
+    + [
+        pytest.param(space, threshold, marks=pytest.mark.slow)
+        for space, threshold in (("l2", 50), ("l2", ALL_IN_LOG), ("ip", 50), ("cosine", ALL_IN_LOG))
+    ],
+)
 def test_every_metric_reads_as_chroma_says_it(mixed: Path, tmp_path: Path, space: str, threshold: int) -> None:
     """Adds, deletes, re-adds, updates, upserts and ignored changes give what Chroma gives, from index and log."""
     name = f"{space}-{threshold}"

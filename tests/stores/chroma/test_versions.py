@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from vecferry import batch as batches
 from vecferry import canonical
@@ -68,12 +70,19 @@ def said_by(version: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.fixture(params=VERSIONS)
+def short(versions: Iterable[str]) -> list[ParameterSet]:
+    """Versions, those of the long run marked."""
+    return [
+        pytest.param(one, marks=() if one in ("0.4.3", "0.6.3", "1.0.20") else pytest.mark.slow) for one in versions
+    ]
+
+
+@pytest.fixture(params=short(VERSIONS))
 def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
     return unpacked(request.param, tmp_path / "folder")
 
 
-@pytest.fixture(params=BEFORE_1_0)
+@pytest.fixture(params=short(BEFORE_1_0))
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
     return unpacked(request.param, tmp_path / "folder")
 
@@ -375,7 +384,7 @@ def test_a_lost_or_hostile_index_loses_vectors_and_nothing_else(golden: Golden, 
 # As targets
 
 
-@pytest.mark.parametrize("version", VERSIONS[:-1])
+@pytest.mark.parametrize("version", short(VERSIONS[:-1]))
 def test_an_older_folder_is_not_written(version: str, tmp_path: Path) -> None:
     """Opening it through Chroma would upgrade it for good: refused with the way out, and every byte stays."""
     golden = unpacked(version, tmp_path / "folder")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stores.jsonl.forms import CONTENT, FORMS, Record, records, written
+from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.address import Address, parse
@@ -71,7 +72,7 @@ class TestDataPipes(_Form):
 
 
 @pytest.mark.parametrize("dialect", FORMS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(data=st.data())
 def test_what_a_form_can_say_comes_back(
     dialect: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry.stores.json_text import object_text, parse_strictly, payload_text
 from vecferry.stores.jsonl.dialects import Dialect
 from vecferry.stores.jsonl.points import Point, Rules, _point, read_record
@@ -71,7 +72,7 @@ def quickly(text: bytes, tagged: bool) -> Point | None:
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(FIELDS, max_size=5), st.booleans())
 @example([("id", "1"), ("payload", '{"vector":[1],"vector":[2]}')], False)
 @example([("id", "1"), ("payload", '{"k":"\\"vector\\"[1:2]","a":1,"a":2}')], False)
@@ -85,7 +86,7 @@ def test_the_quick_way_gives_what_the_strict_way_gives(fields: list[tuple[str, s
     assert repr(found) == repr(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(objects(TEXTS))
 def test_a_sidecar_is_read_as_strictly(text: str) -> None:
     """An object read quickly has the canonical text that the strict parser gives, or is refused as there."""

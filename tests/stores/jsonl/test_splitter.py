@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stores.jsonl.test_dialects import opened
+from tests.support.examples import examples
 from vecferry.stores import json_splitter as splitter
 from vecferry.stores.json_splitter import Cursor, CutShort
 
@@ -36,7 +37,7 @@ def elements(text: bytes, block_bytes: int) -> list[tuple[int, bytes]]:
         return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(values=st.lists(VALUES, max_size=6), indent=st.sampled_from([None, 1]), block_bytes=st.integers(1, 40))
 def test_elements_are_what_a_whole_parse_gives(values: list[Any], indent: int | None, block_bytes: int) -> None:
     """Whatever the values, the spacing and the size of a block, each element is found whole and in its place."""
@@ -46,7 +47,7 @@ def test_elements_are_what_a_whole_parse_gives(values: list[Any], indent: int | 
     assert all(text[place : place + len(item)] == item for place, item in found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(value=VALUES, block_bytes=st.integers(1, 40))
 def test_skipping_passes_over_exactly_one_value(value: Any, block_bytes: int) -> None:
     """After `skip` the cursor stands right behind the value."""
@@ -59,7 +60,7 @@ def test_skipping_passes_over_exactly_one_value(value: Any, block_bytes: int) ->
         assert cursor.value()[1] == b'"next"'
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(value=st.dictionaries(st.text(), VALUES, min_size=1), data=st.data())
 def test_a_cut_value_is_never_taken_for_whole(value: Any, data: st.DataObject) -> None:
     """However a value is cut, reading it says that the file ends too early."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry import address, canonical
 from vecferry import batch as batches
 from vecferry.batch import Dense, Sparse
@@ -76,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(written=_batches())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_either_reader_gives_what_either_writer_wrote(folder: Path, written: pa.RecordBatch) -> None:
     """Any ids, dense and sparse vectors and payloads come back to the bit, in the same batch, by all four ways."""
     kind = batches.single_kind(written) or IdKind.STRING

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.address import parse
@@ -237,7 +238,7 @@ def test_a_stranger_in_a_written_tree_is_refused(tmp_path: Path) -> None:
         read_all(target)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=400).filter(lambda text: len(text.encode("utf-8", "replace")) <= MAX_ID_BYTES))
 def test_file_names_give_their_ids_back(text: str) -> None:
     """Every text makes a legal relative path, from which exactly that text comes back."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qdrant_client import grpc as official
 from qdrant_client.conversions.conversion import payload_to_grpc
 
+from tests.support.examples import examples
 from vecferry.batch import Dense, Multi, Sparse
 from vecferry.model import IdKind, VectorField, VectorKind
 
@@ -21,7 +22,7 @@ NAMES = ("", "a", "žluť")
 EDGES = [0.0, -0.0, 1e-45, 3.4028234663852886e38, float("nan"), float("inf"), float("-inf"), 1 / 3]
 
 # No deadline: a busy machine is no failure.
-unhurried = settings(deadline=None, max_examples=80)
+unhurried = settings(deadline=None, max_examples=examples(80))
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 scalars = st.one_of(

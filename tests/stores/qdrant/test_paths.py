@@ -14,6 +14,7 @@ from qdrant_client import grpc as official
 
 from tests.stores.qdrant.samples import payloads_of, records, schema
 from tests.stores.qdrant.shapes import collections
+from tests.support.examples import examples
 from tests.support.qdrant_server import QdrantServer
 from vecferry import batch as columns
 from vecferry import canonical
@@ -46,7 +47,7 @@ def address_of(server: QdrantServer, wire_name: str, collection: str) -> Address
 
 @pytest.mark.parametrize("wire_name", WIRES)
 @given(collection=collections())
-@settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_writers_and_both_readers_give_equal_batches(
     server: QdrantServer, wire_name: str, collection: Any
 ) -> None:
