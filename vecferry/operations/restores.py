@@ -7,10 +7,9 @@ with it; whatever is converted on the way goes through the validation ladder of 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from vecferry.address import Address
 from vecferry.config import MigrationConfig, StoreConfig, home
@@ -27,17 +26,12 @@ from vecferry.transfer import backup_set, progress
 from vecferry.transfer.backup import CopiedFile, copy_files, put_back, refuse_damaged
 from vecferry.transfer.backup_listing import BackupListing, Method
 from vecferry.transfer.digest import digest_of
+from vecferry.transfer.relocated import FILE_STORES, is_read_directly, relocated
 
 __all__ = ["Restored", "find_backup", "restore", "restore_whole", "start_restore", "tidy"]
 
 NAME = "restore"
 """Name under which reading a recovered snapshot counts its progress."""
-
-_FILE_STORES = frozenset({"numpy", "jsonl", "faiss"})
-"""Their files belong together by name, so they keep their names."""
-
-_READ_DIRECTLY = _FILE_STORES | {"chroma+path"}
-"""Stores whose files are only read, so that the backup's own copies may be the source of a load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,7 @@ def _takes_files(listing: BackupListing, goal: Address) -> bool:
     source = StoreConfig(url=listing.source).public()
     if goal.scheme != source.scheme:
         return False
-    if goal.name != source.name and goal.scheme in _FILE_STORES:
+    if goal.name != source.name and goal.scheme in FILE_STORES:
         raise BadOption(
             f"the backup is of {source.name}, and files keep their names", advice=f"end the target with {source.name}"
         )
@@ -187,12 +181,12 @@ def start_restore(ledger: Ledger, place: str, config: MigrationConfig) -> Ref:
     refuse_damaged(listing.files, listing.content(folder))
     address = StoreConfig(url=listing.source).public()
     wish, copies = config.model_copy(update={"backup": False}), listing.content(folder)
-    if address.scheme not in _READ_DIRECTLY:
+    if not is_read_directly(address.scheme):
         aside = _restores() / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         copy_files([SourceFile(copies / item.path, item.path) for item in listing.files], aside / Method.FILES)
         wish = wish.model_copy(update={"archive": wish.archive or aside / Method.ARCHIVE})
         copies = aside / Method.FILES
-    return start(ledger, wish.model_copy(update={"source": StoreConfig(url=_moved(address, copies))}), "load")
+    return start(ledger, wish.model_copy(update={"source": StoreConfig(url=str(relocated(address, copies)))}), "load")
 
 
 def tidy(ledger: Ledger, ref: Ref) -> None:
@@ -205,10 +199,3 @@ def tidy(ledger: Ledger, ref: Ref) -> None:
 def _restores() -> Path:
     """Where copies for engines lie that write to what they open."""
     return (home() / "restores").absolute()
-
-
-def _moved(address: Address, folder: Path) -> str:
-    """The URL of a store whose files now lie in `folder`. Metadata of FAISS are copied beside their index."""
-    options = {name: Path(value).name if name == "metadata" else value for name, value in address.options.items()}
-    place = f"{quote(str(folder))}/{address.raw_path.rstrip('/').rpartition('/')[2]}"
-    return str(replace(address, path=unquote(place), raw_path=place, options=options))

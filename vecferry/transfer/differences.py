@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +22,20 @@ from vecferry.archive.hash_rows import TARGET_HASH, TARGET_ID, TARGET_ID_KIND
 from vecferry.idtable import IdTable
 from vecferry.model import Digest
 from vecferry.transfer.compare_hashes import HashTables
-from vecferry.transfer.known import ARCHIVED_HASH, KNOWN_SCHEMA, LIVE, KnownState, target_ids
+from vecferry.transfer.known import ARCHIVED_HASH, KNOWN_SCHEMA, LIVE, target_ids
 from vecferry.transfer.passes import Spool
 
-__all__ = ["CANDIDATES_SCHEMA", "CHANGE", "Change", "Differences", "Side", "absent_in", "compare", "read_candidates"]
+__all__ = [
+    "CANDIDATES_SCHEMA",
+    "CHANGE",
+    "Change",
+    "Differences",
+    "SeenBefore",
+    "Side",
+    "absent_in",
+    "compare",
+    "read_candidates",
+]
 
 CHANGE, SEEN_HASH = "change", "seen_hash"
 MAX_EXAMPLES = 20
@@ -114,7 +125,31 @@ class Differences:
         return {"new": self.new.count, "changed": self.changed.count, "gone": self.gone.count}
 
 
-def compare(spool: Spool, known: KnownState, counted: int, memory_mb: int, side: Side = Side.SOURCE) -> Differences:
+class Known(Protocol):
+    """What a pass is compared with: every record once, in batches of `KNOWN_SCHEMA`."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All of it."""
+        ...
+
+
+class SeenBefore:
+    """An earlier pass over the same store as what is known: the later one then tells what changed in between."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Every record that it saw."""
+        for batch in self._spool.batches():
+            ids = [batch.column(columns.ID), batch.column(columns.ID_KIND)]
+            nowhere = [pa.nulls(batch.num_rows, KNOWN_SCHEMA.field(name).type) for name in (TARGET_ID, TARGET_ID_KIND)]
+            seen, there = batch.column(columns.HASHES), pa.nulls(batch.num_rows, _HASH)
+            live = pa.repeat(pa.scalar(value=True), batch.num_rows)
+            yield pa.RecordBatch.from_arrays([*ids, *nowhere, seen, there, seen, live], schema=KNOWN_SCHEMA)
+
+
+def compare(spool: Spool, known: Known, counted: int, memory_mb: int, side: Side = Side.SOURCE) -> Differences:
     """Compare all rows of a spool with the known state of one side; what differs goes to `read_candidates`.
 
     `counted`: what the store counts now. Raises Stopped where a slice is missing or memory and disk are too small.
