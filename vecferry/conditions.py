@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,7 @@ __all__ = [
     "Equals",
     "Missing",
     "Others",
+    "Ranges",
     "from_plain",
     "matches",
     "matches_any",
@@ -38,6 +42,8 @@ __all__ = [
 ]
 
 Mask = npt.NDArray[np.bool_]
+
+_FIRST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 Border = str | int | float | None
 """A date (ISO 8601, in UTC where it has no zone), a number, or None: no border on this side."""
@@ -94,11 +100,50 @@ class Between:
 
     def has(self, value: Any) -> bool:
         """Whether a value lies in the range."""
-        found = _moment(value) if self.dated else _number(value)
-        if found is None:
-            return False
-        start, end = _border(self.start), _border(self.end)
-        return (start is None or start <= found) and (end is None or found < end)
+        return Ranges((self,)).of(value) is self
+
+
+class Ranges:
+    """Disjoint ranges of one field, to find the one of a value quickly. Raises ConfigError for ranges that overlap."""
+
+    def __init__(self, ranges: Sequence[Between]) -> None:
+        self._dates = _line([one for one in ranges if one.dated], _FIRST)
+        self._numbers = _line([one for one in ranges if not one.dated], -math.inf)
+
+    def of(self, value: Any) -> Between | None:
+        """The range that a value lies in; None where it is in none, or is neither a date nor a number."""
+        if self._dates and (moment := _moment(value)) is not None:
+            return _place(self._dates, moment)
+        if self._numbers and (number := _number(value)) is not None:
+            return _place(self._numbers, number)
+        return None
+
+
+_Line = tuple[list[Any], list[Between]]
+
+
+def _line(ranges: Sequence[Between], least: Any) -> _Line | None:
+    """Where ranges start, ascending, and the ranges in that order."""
+    if not ranges:
+        return None
+    started = [(least if one.start is None else _border(one.start), one) for one in ranges]
+    started.sort(key=lambda pair: pair[0])
+    for (_, one), (start, other) in pairwise(started):
+        if one.end is None or _border(one.end) > start:
+            raise ConfigError(
+                f"the ranges {one.text} and {other.text} overlap, so some records would be in both",
+                advice="a range ends where the next one starts: the end is not part of it",
+            )
+    return [start for start, _ in started], [one for _, one in started]
+
+
+def _place(line: _Line, found: Any) -> Between | None:
+    starts, ranges = line
+    at = bisect_right(starts, found) - 1
+    if at < 0:
+        return None
+    end = ranges[at].end
+    return ranges[at] if end is None or found < _border(end) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +256,8 @@ def _ranged(ranges: Sequence[Between], texts: pa.StringArray) -> Mask:
     """`(n,) bool`: values in one of the ranges; each different value is read once."""
     coded = texts.dictionary_encode()
     values = canonical.decode_many(coded.dictionary.cast(pa.binary()).to_pylist())
-    inside = pa.array([any(one.has(value) for one in ranges) for value in values], pa.bool_())
+    table = Ranges(ranges)
+    inside = pa.array([table.of(value) is not None for value in values], pa.bool_())
     return _mask(inside.take(coded.indices))
 
 
@@ -297,7 +343,7 @@ def _moment(value: Any) -> dt.datetime | None:
 def _number(value: Any) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if value == value and abs(value) != float("inf") else None
+    return value if isinstance(value, int) or math.isfinite(value) else None
 
 
 def _shown(border: Border) -> str:

@@ -286,9 +286,10 @@ class Aliasing(Target):
 class Narrowing(Protocol):
     """A source whose engine can leave out records before they are sent."""
 
-    def narrowed(self, conditions: Sequence[Condition]) -> Source | None:
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> Source | None:
         """The same collection, read by the engine's own filter: at least all records that one of these takes.
 
+        `beside`: and all that have a text under this key of the payload, where a mapping puts values aside.
         Whoever asks filters what comes, exactly. Slices are those of the whole; `count` may count more than is read.
         Closing it closes nothing. None where the engine has no such filter: then all records are read.
         """
