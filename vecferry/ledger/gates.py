@@ -11,7 +11,7 @@ from vecferry.errors import UnsafeRoute
 from vecferry.ledger import audit
 from vecferry.ledger.database import Write
 from vecferry.ledger.rows import DEFAULT_WORKSPACE, Pause
-from vecferry.ledger.schema import pauses
+from vecferry.ledger.schema import migrations, pauses
 from vecferry.ledger.states import State
 
 __all__ = ["end", "find", "of_subject", "pause_of", "require_pause", "scope"]
@@ -56,8 +56,9 @@ def _reason_against(row: Row[Any] | None, now: datetime, token: int, needs_s: fl
 
 
 def of_subject(migration_id: str, workspace: str | None) -> ColumnElement[bool]:
-    """Pauses of a migration; those of one workspace only where one is named."""
-    mine = pauses.c.migration == migration_id
+    """Pauses of a migration and of those that move its workspaces; those of one workspace only where one is named."""
+    children = select(migrations.c.id).where(migrations.c.parent == migration_id)
+    mine = (pauses.c.migration == migration_id) | pauses.c.migration.in_(children)
     return mine if workspace is None else mine & (pauses.c.workspace == scope(workspace))
 
 

@@ -11,7 +11,7 @@ from vecferry.ledger.rows import Migration
 from vecferry.ledger.schema import migrations, workspaces
 from vecferry.ledger.states import State
 
-__all__ = ["known", "known_workspace", "migration_of", "migration_row"]
+__all__ = ["known", "known_workspace", "migration_of", "migration_row", "within"]
 
 
 def known(connection: Connection, migration_id: str) -> Row[Any]:
@@ -43,3 +43,16 @@ def known_workspace(connection: Connection, migration_id: str, key: str) -> Row[
         advice = f"`vecferry status {migration_id}` shows its workspaces"
         raise NotFound(f"migration {migration_id} has no workspace {key}", advice=advice)
     return row
+
+
+def within(connection: Connection, migration_id: str, key: str | None) -> str | None:
+    """The workspace of a migration that a step names, None where it means the migration itself.
+
+    A migration of one workspace means itself by that one's key. Raises NotFound for another key.
+    """
+    row = known(connection, migration_id)
+    if row.parent is None or key is None:
+        return key
+    if key != row.workspace:
+        raise NotFound(f"migration {migration_id} moves the workspace {row.workspace}, not {key}")
+    return None

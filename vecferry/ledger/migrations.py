@@ -59,8 +59,9 @@ class Migrations(Database):
             return migration_of(row if row is not None else known(connection, _resolve(connection, text)))
 
     def migrations(self, states: Collection[State] | None = None) -> list[Migration]:
-        """All migrations, or those in `states`, the oldest first."""
-        query = select(migrations).order_by(migrations.c.created_at, migrations.c.id)
+        """All migrations, or those in `states`, the oldest first; without those that move a workspace of another."""
+        query = select(migrations).where(migrations.c.parent.is_(None))
+        query = query.order_by(migrations.c.created_at, migrations.c.id)
         if states is not None:
             query = query.where(migrations.c.state.in_([state.value for state in states]))
         with self._read() as connection:
@@ -167,7 +168,10 @@ def enter(write: Write, entry: Entry, group_id: str | None = None, member: int |
 
 def _resolve(connection: Connection, text: str) -> str:
     """The only id that starts with `text`. Raises NotFound."""
-    ids: list[str] = list(connection.scalars(select(migrations.c.id).order_by(migrations.c.id)))
+    query = select(migrations.c.id).order_by(migrations.c.id)
+    if "." not in text:
+        query = query.where(migrations.c.parent.is_(None))
+    ids: list[str] = list(connection.scalars(query))
     starting = [one for one in ids if text and one.startswith(text)]
     if len(starting) == 1:
         return starting[0]

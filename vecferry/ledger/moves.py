@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select, update
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 from vecferry.errors import NotFound, UnsafeRoute
 from vecferry.ledger import gates
 from vecferry.ledger.database import Write
-from vecferry.ledger.known import known, known_workspace
+from vecferry.ledger.known import known, known_workspace, within
 from vecferry.ledger.outbox import event_name, tell
 from vecferry.ledger.schema import migrations, workspaces
 from vecferry.ledger.states import State, derived, releases
@@ -37,12 +37,23 @@ class Move:
 
 
 def number_of(connection: Connection, migration_id: str, key: str | None) -> tuple[int, ...] | None:
-    """What `Move.workspaces` says for one workspace's key, None for the migration itself. Raises NotFound."""
+    """What `Move.workspaces` says for one workspace's key, None for the migration itself. Raises NotFound.
+
+    The migration of one workspace moves by itself.
+    """
+    key = within(connection, migration_id, key)
     return None if key is None else (int(known_workspace(connection, migration_id, key).number),)
 
 
 def take(write: Write, move: Move) -> State:
-    """Take a step; the state found (of the first workspace, where there are several). Raises UnsafeRoute, NotFound."""
+    """Take a step; the state found (of the first workspace, where there are several). Raises UnsafeRoute, NotFound.
+
+    A workspace and the migration that moves it have one state, whichever of them is named.
+    """
+    row = known(write.connection, move.migration)
+    if row.parent is not None:
+        number = int(known_workspace(write.connection, row.parent, row.workspace).number)
+        return _move_workspaces(write, replace(move, migration=row.parent, workspaces=(number,)), told_of=row.id)
     return _move_migration(write, move) if move.workspaces is None else _move_workspaces(write, move)
 
 
@@ -74,17 +85,23 @@ def _move_migration(write: Write, move: Move) -> State:
     return found
 
 
-def _move_workspaces(write: Write, move: Move) -> State:
+def _move_workspaces(write: Write, move: Move, told_of: str | None = None) -> State:
     rows = _rows(write.connection, move.migration, move.workspaces or ())
     for row in rows:
         if State(row.state) not in move.allowed_from:
             raise _refused(f"workspace {row.key} of migration {move.migration}", State(row.state), move)
     for row in rows:
         mine = (workspaces.c.migration == row.migration) & (workspaces.c.number == row.number)
-        write.connection.execute(update(workspaces).where(mine).values(state=move.to.value, changed_at=write.now))
+        values = {"state": move.to.value, "changed_at": write.now}
+        write.connection.execute(update(workspaces).where(mine).values(**values))
+        child = (migrations.c.parent == row.migration) & (migrations.c.workspace == row.key)
+        write.connection.execute(update(migrations).where(child).values(**values))
     moved = [{"number": row.number, "key": row.key, "from": row.state} for row in rows]
     name = move.name or event_name("workspace", move.to)
-    tell(write, name, move.migration, move.event, {**move.detail, "workspaces": moved, "to": move.to.value})
+    told = {**move.detail, "workspaces": moved, "to": move.to.value}
+    if told_of is not None:
+        told |= {"from": rows[0].state}
+    tell(write, name, told_of or move.migration, move.event, told)
     for row in rows:
         if releases(State(row.state), move.to):
             gates.end(write, gates.of_subject(row.migration, row.key), by=move.event)

@@ -19,7 +19,7 @@ from vecferry.ledger import audit, gates, moves
 from vecferry.ledger.approvals import kind_for, use
 from vecferry.ledger.counting import next_number
 from vecferry.ledger.database import Database, Write
-from vecferry.ledger.known import known
+from vecferry.ledger.known import known, within
 from vecferry.ledger.leases import require
 from vecferry.ledger.placed import known_route
 from vecferry.ledger.rows import Pause
@@ -65,7 +65,8 @@ class Pauses(Database):
             require(write, token, migration_id)
             _refuse_foreign(write, name, migration_id, workspace)
             if approval is not None:
-                use(write, migration_id, approval, kind_for(state_to, workspace), workspace=workspace)
+                subject = within(write.connection, migration_id, workspace)
+                use(write, migration_id, approval, kind_for(state_to, subject), workspace=subject)
             pause = _stored(write, name, migration_id, workspace, ttl_s, approval)
             told = {**(detail or {}), "route": name, "pause": pause.token, "ttl_s": ttl_s}
             if state_to is None:
@@ -113,7 +114,7 @@ class Pauses(Database):
 
     def pauses(self, migration_id: str) -> list[Pause]:
         """The last pause of each part of a migration's route that it paused."""
-        query = select(pauses).where(pauses.c.migration == migration_id).order_by(pauses.c.token)
+        query = select(pauses).where(gates.of_subject(migration_id, None)).order_by(pauses.c.token)
         with self._read() as connection:
             return [gates.pause_of(row) for row in connection.execute(query)]
 
@@ -126,8 +127,8 @@ class Pauses(Database):
 
 
 def _refuse_foreign(write: Write, name: str, migration_id: str, workspace: str | None) -> None:
-    owner = known_route(write.connection, name).migration
-    if owner != migration_id:
+    owner, row = known_route(write.connection, name).migration, known(write.connection, migration_id)
+    if owner != (row.parent or row.id):
         raise UnsafeRoute(
             f"route {name} belongs to migration {owner}, not {migration_id}",
             advice=f"nothing was paused; `vecferry route {name}` shows where it leads",

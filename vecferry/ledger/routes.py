@@ -12,7 +12,7 @@ from vecferry.failpoints import reached
 from vecferry.ledger import audit, gates, moves, placed
 from vecferry.ledger.approvals import kind_for, use
 from vecferry.ledger.database import Database, Write
-from vecferry.ledger.known import known
+from vecferry.ledger.known import known, within
 from vecferry.ledger.leases import require
 from vecferry.ledger.rows import DEFAULT_WORKSPACE, Pause, Route, Serving
 from vecferry.ledger.schema import routes, workspace_routes, workspaces
@@ -157,7 +157,8 @@ class Routes(Database):
             require(write, token, migration_id)
             route = _movable(write, name, workspace, migration_id, expected_epoch, alias)
             if approval is not None:
-                use(write, migration_id, approval, kind_for(state_to, workspace), workspace=workspace)
+                subject = within(write.connection, migration_id, workspace)
+                use(write, migration_id, approval, kind_for(state_to, subject), workspace=subject)
             if workspace == DEFAULT_WORKSPACE:
                 _pin_others(write, migration_id, route)
             reads = None if to_url is None else _canonical(to_url)
@@ -222,14 +223,17 @@ def _movable(
 ) -> Route:
     """The route that is to move. Raises UnsafeRoute, NotFound."""
     advice = f"nothing was switched; `vecferry route {name}` shows where it leads"
-    owner = placed.known_route(write.connection, name).migration
+    row = known(write.connection, migration_id)
+    owner, mine = placed.known_route(write.connection, name).migration, row.parent or row.id
     route = placed.effective(write.connection, name, workspace)
     assert route is not None, "it was found just now"
-    if owner != migration_id:
-        raise UnsafeRoute(f"route {name} belongs to migration {owner}, not {migration_id}", advice=advice)
+    if owner != mine:
+        raise UnsafeRoute(f"route {name} belongs to migration {owner}, not {mine}", advice=advice)
+    if row.parent is not None and workspace != row.workspace:
+        raise UnsafeRoute(f"migration {migration_id} moves the workspace {row.workspace} alone", advice=advice)
     if route.epoch != expected_epoch:
         raise UnsafeRoute(f"route {name} has epoch {route.epoch}, not {expected_epoch} as expected", advice=advice)
-    if known(write.connection, migration_id).row_limit is not None:
+    if row.row_limit is not None:
         raise UnsafeRoute(f"migration {migration_id} moved only some rows, as a trial", advice=advice)
     if alias is not None and workspace not in (None, DEFAULT_WORKSPACE):
         raise UnsafeRoute(f"an alias serves a whole collection, not the workspace {workspace}", advice=advice)
@@ -259,8 +263,9 @@ def _use(
     before = None if pause is None else pause.approval
     number = before if approval is None else approval
     if number is not None:
-        kind, used = kind_for(state_to, workspace), number == before
-        use(write, migration_id, number, kind, workspace=workspace, delta_rows=delta_rows, used_before=used, last=True)
+        subject = within(write.connection, migration_id, workspace)
+        kind, used = kind_for(state_to, subject), number == before
+        use(write, migration_id, number, kind, workspace=subject, delta_rows=delta_rows, used_before=used, last=True)
 
 
 def _step(
@@ -281,7 +286,9 @@ def _step(
 def _pin_others(write: Write, migration_id: str, route: Route) -> None:
     """Workspaces that were never moved stay where they are when the route of the whole moves."""
     apart = select(workspace_routes.c.workspace).where(workspace_routes.c.route == route.name)
-    query = select(workspaces.c.key).where(workspaces.c.migration == migration_id, workspaces.c.key.not_in(apart))
+    row = known(write.connection, migration_id)
+    mine = workspaces.c.migration == (row.parent or row.id)
+    query = select(workspaces.c.key).where(mine, workspaces.c.key.not_in(apart))
     for key in write.connection.scalars(query.where(workspaces.c.key != DEFAULT_WORKSPACE)).all():
         values = {"url": route.url, "previous_url": route.previous_url, "epoch": route.epoch, "changed_at": write.now}
-        placed.change(write, route.name, key, migration_id, **values, reads_url=route.reads_url)
+        placed.change(write, route.name, key, row.parent or row.id, **values, reads_url=route.reads_url)

@@ -76,7 +76,8 @@ class Migration:
     """One migration of one collection. `planned_at` is None until its plan is stored.
 
     `limit` is the number of rows of a trial, which is never switched. `group_id` and `member` (from 0) are its
-    group and its place there, None where it was started alone.
+    group and its place there, None where it was started alone. One of a single workspace has the rolling migration
+    that it belongs to as its `parent`, and its `workspace`'s key.
     """
 
     id: str
@@ -94,6 +95,13 @@ class Migration:
     planned_at: datetime | None
     group_id: str | None = None
     member: int | None = None
+    parent: str | None = None
+    workspace: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """The migration that has the route, and whose mark the target bears: the parent, where there is one."""
+        return self.parent or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +253,8 @@ class Workspace:
     """One group of records of a rolling migration. `key` is what `workspace_key` makes of the group's value.
 
     `position` is its place in the order of work (by default its number). `attempts` counts how often work on it began,
-    `note` says how the last one ended, `approval` is the yes that it used last.
+    `note` says how the last one ended, `approval` is the yes that it used last. `condition` says which records are its
+    own; `child` is the id of the migration that moves them.
     """
 
     number: int
@@ -258,6 +267,8 @@ class Workspace:
     note: str = ""
     approval: int | None = None
     changed_at: datetime | None = None
+    condition: JsonObject | None = None
+    child: str = ""
 
 
 class Direction(StrEnum):

@@ -105,6 +105,8 @@ migrations = _table(
     Column("planned_at", Moment),
     Column("group_id", Text),
     Column("member", Integer),
+    Column("parent", Text),
+    Column("workspace", Text),
 )
 
 groups = _table(
@@ -226,6 +228,7 @@ workspaces = _table(
     Column("note", Text, nullable=False),
     Column("approval", Integer),
     Column("changed_at", Moment, nullable=False),
+    Column("condition", Json),
 )
 
 # A row without a receipt is a number that was reserved for a delta.

@@ -125,6 +125,15 @@ STEPS = (
             "CREATE INDEX vecferry_outbox_unsent ON vecferry_outbox (number) WHERE sent_at IS NULL",
         ),
     ),
+    Step(
+        4,
+        (
+            "ALTER TABLE vecferry_migrations ADD COLUMN parent TEXT",
+            "ALTER TABLE vecferry_migrations ADD COLUMN workspace TEXT",
+            "CREATE INDEX vecferry_migrations_parent ON vecferry_migrations (parent)",
+            "ALTER TABLE vecferry_workspaces ADD COLUMN condition TEXT",
+        ),
+    ),
 )
 
 

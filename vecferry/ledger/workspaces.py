@@ -11,14 +11,14 @@ from vecferry import canonical
 from vecferry.errors import ConfigError, NotFound, PlanRefused
 from vecferry.ledger import audit, moves
 from vecferry.ledger.database import Database, Write
-from vecferry.ledger.known import known, known_workspace
+from vecferry.ledger.known import known, known_workspace, migration_of
 from vecferry.ledger.leases import require
-from vecferry.ledger.rows import Hold, Workspace
-from vecferry.ledger.schema import workspaces
+from vecferry.ledger.rows import Hold, Migration, Workspace
+from vecferry.ledger.schema import migrations, workspaces
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject
 
-__all__ = ["Workspaces", "workspace_key", "workspace_value"]
+__all__ = ["Workspaces", "child_id", "workspace_key", "workspace_value"]
 
 
 def workspace_key(value: Any) -> str:
@@ -35,13 +35,18 @@ def workspace_value(key: str) -> Any:
     return canonical.decode(key)
 
 
+def child_id(parent: str, number: int) -> str:
+    """The id of the migration that moves one workspace: it sorts, and completes, behind its parent's."""
+    return f"{parent}.{number:04d}"
+
+
 class Workspaces(Database):
     """Storing, ordering, holding and moving workspaces. They are named by number, and by key where routes are asked."""
 
     def store_workspaces(self, migration_id: str, found: Sequence[Workspace], token: int | None = None) -> None:
-        """Enter the groups of a migration, once; its state is theirs from now on.
+        """Enter the groups of a migration, once; its state is theirs from now on. Each gets a migration of its own.
 
-        The same keys and numbers again change nothing, whatever became of them; others raise PlanRefused.
+        That has the parent's id with the number behind it. The same keys and numbers again change nothing, whatever became of them; others raise PlanRefused.
         """
         with self._write() as write:
             known(write.connection, migration_id)
@@ -53,6 +58,8 @@ class Workspaces(Database):
                 return
             if found:
                 write.connection.execute(insert(workspaces), [_columns(write, migration_id, one) for one in found])
+                parent = known(write.connection, migration_id)
+                write.connection.execute(insert(migrations), [_child(write, parent, one) for one in found])
                 audit.append(write, "workspaces stored", migration_id, {"count": len(found)})
                 moves.derive(write, migration_id)
 
@@ -63,6 +70,12 @@ class Workspaces(Database):
             query = query.where(workspaces.c.state.in_([state.value for state in states]))
         with self._read() as connection:
             return [_workspace(row) for row in connection.execute(query)]
+
+    def children(self, migration_id: str) -> list[Migration]:
+        """The migrations that move its workspaces, by number; none where it is not rolling."""
+        query = select(migrations).where(migrations.c.parent == migration_id).order_by(migrations.c.id)
+        with self._read() as connection:
+            return [migration_of(row) for row in connection.execute(query)]
 
     def workspace(self, migration_id: str, key: str) -> Workspace:
         """One workspace, by its key. Raises NotFound."""
@@ -182,16 +195,24 @@ def _refuse_others(migration_id: str, stored: Sequence[Row[Any]], found: Sequenc
 
 
 def _columns(write: Write, migration_id: str, one: Workspace) -> dict[str, Any]:
-    content = {key: getattr(one, key) for key in ("number", "key", "attempts", "note", "approval")}
+    content = {key: getattr(one, key) for key in ("number", "key", "attempts", "note", "approval", "condition")}
     position = one.number if one.position is None else one.position
     hold = None if one.hold is None else one.hold.value
     more = {"row_count": one.rows, "position": position, "state": one.state.value, "hold": hold}
     return {"migration": migration_id, "changed_at": write.now, **content, **more}
 
 
+def _child(write: Write, parent: Row[Any], one: Workspace) -> dict[str, Any]:
+    """The migration that moves one workspace of another."""
+    kept = ("name", "strategy", "source_url", "target_url", "route", "archive", "config")
+    moments = {"created_at": write.now, "changed_at": write.now}
+    names = {"id": child_id(parent.id, one.number), "parent": parent.id, "workspace": one.key}
+    return {**{name: getattr(parent, name) for name in kept}, **names, **moments, "state": one.state.value}
+
+
 def _workspace(row: Row[Any]) -> Workspace:
     content = row._asdict()
-    del content["migration"]
+    content["child"] = child_id(content.pop("migration"), row.number)
     content["rows"] = content.pop("row_count")
     hold = None if row.hold is None else Hold(row.hold)
     return Workspace(**content | {"state": State(row.state), "hold": hold})
