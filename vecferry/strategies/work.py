@@ -15,6 +15,7 @@ from vecferry.contract import Reader, Source, Target
 from vecferry.ledger import Ledger, Migration, Pause, Route, SliceRow, State, migration_resource
 from vecferry.model import CollectionSchema, JsonObject, Receipt
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.scope import Scope, scope_of
 from vecferry.transfer import halt, handles, pace, progress
 from vecferry.transfer.backup import backup_folder
 from vecferry.transfer.limits import Limits
@@ -44,6 +45,11 @@ class Work:
         """The planned schema under the target's own name."""
         return replace(self.plan.mapping.target_schema, name=self.config.target.public().name)
 
+    @functools.cached_property
+    def scope(self) -> Scope | None:
+        """The workspace that this migration moves; None where it moves the whole collection."""
+        return scope_of(self.ledger, self.migration)
+
     @property
     def switches(self) -> bool:
         """Whether this migration ends with a switch of its route."""
@@ -52,7 +58,18 @@ class Work:
     @property
     def workspace(self) -> str | None:
         """The key of the workspace that this migration moves; None where it moves the whole collection."""
-        return None
+        return self.migration.workspace
+
+    @property
+    def owner(self) -> str:
+        """The migration that has the route, and whose mark the target bears."""
+        return self.migration.owner
+
+    @property
+    def subject(self) -> str:
+        """Whose writes pause and whose route moves, in words."""
+        of = "" if self.workspace is None else f" for workspace {self.workspace}"
+        return f"{self.migration.route!r}{of}"
 
     @property
     def loads(self) -> bool:
@@ -62,7 +79,8 @@ class Work:
     @property
     def archive_folder(self) -> Path:
         """The folder that holds the archive; one of its own below `VECFERRY_HOME` where no option names one."""
-        return (self.config.archive or home() / "archives" / self.migration.id).absolute()
+        folder = (self.config.archive or home() / "archives" / self.owner).absolute()
+        return folder if self.scope is None else folder / "workspaces" / f"{self.scope.number:04d}"
 
     @functools.cached_property
     def archive(self) -> Archive:
@@ -107,7 +125,11 @@ class Work:
         )
 
     def route(self) -> Route:
-        """The logical name's entry; the old store serves it until a switch."""
+        """The logical name's entry, or that of the workspace; the old store serves it until a switch."""
+        if self.scope is not None:
+            found = self.ledger.route(self.migration.route, self.workspace)
+            assert found is not None, "the parent claimed it before it had workspaces"
+            return found
         name, url = self.migration.route, str(self.config.source.public())
         return self.ledger.claim_route(name, url, migration_id=self.ref.migration, token=self.ref.token or None)
 
@@ -126,15 +148,19 @@ class Work:
 
     def source(self) -> Source:
         """The source in original terms: encodings of an earlier migration are undone."""
-        return in_original_terms(handles.source(self.config.source.address()))
+        whole = in_original_terms(handles.source(self.config.source.address()))
+        return whole if self.scope is None else self.scope.source(whole)
 
     def target(self) -> Target:
         """The target for writing, held to its rule set."""
-        return under_rules(handles.target(self.config.target.address()), self.config)
+        return self._scoped(under_rules(handles.target(self.config.target.address()), self.config))
 
     def reader(self) -> Target:
         """The target for reading back: opened apart from the writer, by the public path."""
-        return under_rules(handles.target(self.config.target.address(), Reader.PUBLIC), self.config)
+        return self._scoped(under_rules(handles.target(self.config.target.address(), Reader.PUBLIC), self.config))
+
+    def _scoped(self, whole: Target) -> Target:
+        return whole if self.scope is None else self.scope.target(whole, self.plan.mapping)
 
     def release(self) -> None:
         """Close this process's handles of source and target."""
