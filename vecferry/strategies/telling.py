@@ -67,7 +67,7 @@ def publish(work: Work) -> None:
     if path is None:
         return
     apart = {route.workspace for route in ledger.workspace_routes(name)}
-    apart |= {pause.workspace for pause in ledger.pauses(work.migration.id)}
+    apart |= {pause.workspace for pause in ledger.pauses(work.owner)}
     parts = [_recorded(work, key) for key in sorted(key for key in apart if key not in (None, DEFAULT_WORKSPACE))]
     route_file.write(path, route_file.content(_recorded(work, None), parts))
     failpoints.reached("hooks.file_written")

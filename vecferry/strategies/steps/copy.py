@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from vecferry import failpoints
 from vecferry.archive import verify
-from vecferry.errors import ArchiveDamaged, DataDiffer, TargetNotEmpty
+from vecferry.errors import ArchiveDamaged, DataDiffer, TargetNotEmpty, UnsafeRoute
 from vecferry.ledger import SliceRow, State
 from vecferry.model import Receipt
 from vecferry.strategies.runner import Ref
@@ -27,13 +27,28 @@ def prepare(ref: Ref) -> None:
         return
     target = work.target()
     if not target.exists():
+        _require_unserved(work)
         _forget_loads(work)
         target.create(work.target_schema, _mark(work))
         failpoints.reached("prepare.created")
-    elif (target.mark() or {}).get("migration") != ref.migration:
+    elif (target.mark() or {}).get("migration") != work.owner:
         raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
-    target.begin_load()
+    if work.once("load begun", lambda: {"in_bulk": not _is_served(work)})["in_bulk"] and not _is_served(work):
+        target.begin_load()
     work.move(State.PLANNED, State.COPYING, event="copy started")
+
+
+def _is_served(work: Work) -> bool:
+    """Whether other workspaces are served by the target already; then it stays as applications need it."""
+    return work.scope is not None and bool(work.scope.served)
+
+
+def _require_unserved(work: Work) -> None:
+    if _is_served(work):
+        raise UnsafeRoute(
+            f"{work.config.target.public()} is gone, and it served workspaces",
+            advice=f"nothing was made in its place; vecferry status {work.owner} shows which",
+        )
 
 
 def _forget_loads(work: Work) -> None:
@@ -45,7 +60,7 @@ def _forget_loads(work: Work) -> None:
 
 def _mark(work: Work) -> dict[str, object]:
     return make_mark(
-        migration=work.ref.migration,
+        migration=work.owner,
         archive=str(work.archive_folder),
         source=str(work.config.source.public()),
         mapping=work.plan.mapping,
@@ -90,7 +105,8 @@ def finish_load(ref: Ref) -> None:
     work = open_work(ref)
 
     def finish() -> dict[str, object]:
-        work.target().finish_load()
+        if (work.fact("load begun") or {"in_bulk": True})["in_bulk"]:
+            work.target().finish_load()
         work.commit_manifest()
         failpoints.reached("load.finished")
         return {"rows": sum(row.copied.rows for row in work.slices() if row.copied)}

@@ -66,9 +66,9 @@ def preflight_switch(ref: Ref) -> None:
         raise UnsafeRoute(f"the old store is gone: {error}", advice="nothing was paused or switched") from error
     target = work.target()
     mark = (target.mark() or {}).get("migration") if retry.call(budget_s, target.exists) else None
-    if mark != ref.migration:
+    if mark != work.owner:
         raise UnsafeRoute(
-            f"{target.url} is gone, or is not the collection that migration {ref.migration} made",
+            f"{target.url} is gone, or is not the collection that migration {work.owner} made",
             advice="nothing was paused or switched; abort this migration and start a new one",
         )
     work.release()
@@ -101,7 +101,7 @@ def commit_switch(ref: Ref, token: int) -> None:
     work.move(State.FROZEN, State.SWITCHING, event="checked")
     failpoints.reached("cutover.before_switch")
     route, hook = work.route(), work.config.hooks.switch
-    pause = work.ledger.require_pause(route.name, token)
+    pause = work.require_pause(token)
     work.ledger.switch_route(
         ref.migration,
         route.name,
@@ -112,6 +112,7 @@ def commit_switch(ref: Ref, token: int) -> None:
         token=ref.token,
         event="route moved",
         alias=_alias(work).intent(work.config.target.public()),
+        workspace=work.workspace,
         pause_token=token,
         needs_s=0.0 if hook is None else hook.timeout_s,
         delta_rows=_carried(work, pause),

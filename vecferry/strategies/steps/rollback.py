@@ -206,6 +206,7 @@ def freeze_return(ref: Ref, approval: int) -> None:
         ref.migration,
         work.config.hooks.pause_ttl_s,
         ref.token,
+        workspace=work.workspace,
         state_from={State.SWITCHED},
         state_to=State.ROLLBACK_FROZEN,
         approval=approval,
@@ -219,7 +220,9 @@ def freeze_route(ref: Ref) -> None:
     pause, now = work.pause(), telling.serving(work).at
     if pause is None or pause.migration != ref.migration or not pause.holds(now):
         ttl_s = work.config.hooks.pause_ttl_s
-        work.ledger.pause_writes(work.migration.route, ref.migration, ttl_s, ref.token, state_to=None)
+        work.ledger.pause_writes(
+            work.migration.route, ref.migration, ttl_s, ref.token, workspace=work.workspace, state_to=None
+        )
     failpoints.reached("rollback.route_frozen")
 
 
@@ -272,6 +275,7 @@ def _switch(work: Work, state_from: State, state_to: State, event: str, approval
         event=event,
         alias=alias.intent(old),
         approval=approval,
+        workspace=work.workspace,
         pause_token=None if pause is None else pause.token,
         needs_s=0.0 if hook is None else hook.timeout_s,
     )
