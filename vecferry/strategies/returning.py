@@ -113,16 +113,23 @@ def copy_address(work: Work) -> Address:
 
 def old_store(work: Work) -> Source:
     """The old store in its original terms."""
-    return in_original_terms(handles.source(old_address(work)))
+    whole = in_original_terms(handles.source(old_address(work)))
+    return whole if work.scope is None else work.scope.source(whole)
 
 
 def old_writer(work: Work, reader: Reader = Reader.FAST) -> Target:
-    """The old store as it is written, or (public) read back: as stored.
+    """The old store as it is written, or (public) read back: as stored. Of one workspace its records alone.
 
     Whoever read it before lets go of it: some engines are not read directly and written by one process.
     """
     handles.release(old_address(work))
-    return handles.target(old_address(work), reader)
+    whole = handles.target(old_address(work), reader)
+    return whole if work.scope is None else work.scope.old(whole, _encoding(in_original_terms(whole)))
+
+
+def _encoding(old: Source) -> Mapping | None:
+    """How records of a store that bears an earlier migration's mark are encoded."""
+    return old.mapping if isinstance(old, DecodedSource) else None
 
 
 def return_way(work: Work) -> Reverse:

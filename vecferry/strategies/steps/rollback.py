@@ -23,7 +23,6 @@ from vecferry.strategies.returning import (
     is_of_files,
     old_address,
     old_store,
-    old_writer,
 )
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.steps.hooks import release_writes
@@ -170,7 +169,8 @@ def probe_rights(ref: Ref) -> None:
         return
     if registry.entry(source.scheme).only_read:
         return  # only a way back that has nothing to write can go there; the load says so otherwise
-    writer = old_writer(work)
+    handles.release(old_address(work))
+    writer = handles.target(old_address(work))
     nobody = _nobody(writer)
     try:
         retry.call(work.config.retry_budget_s, lambda: writer.delete(nobody))
