@@ -9,8 +9,8 @@ from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Delta, Direction, Pass, State
 from vecferry.model import Digest
 from vecferry.strategies import telling
+from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.work import Work
-from vecferry.transfer.decoded import DecodedSource
 from vecferry.transfer.delta_making import Same
 from vecferry.transfer.known import KnownState
 from vecferry.transfer.passes import Spool, open_spool
@@ -78,8 +78,7 @@ def way_of(work: Work, direction: Direction) -> Way:
     if direction is Direction.FORWARD:
         return Forward(work.plan.mapping)
     source = work.source()
-    encoding = source.mapping if isinstance(source, DecodedSource) else None
-    return Reverse(work.plan.schema, source.capabilities(), encoding)
+    return Reverse(work.plan.schema, source.capabilities(), encoding_of(source))
 
 
 def same_of(way: Way) -> Same:

@@ -18,9 +18,11 @@ from vecferry.config import StoreConfig
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import UnsafeRoute
 from vecferry.mapping import Mapping
-from vecferry.model import JsonObject
+from vecferry.forwarding import ForwardingSource
+from vecferry.model import CollectionSchema, JsonObject
 from vecferry.stores import registry
 from vecferry.strategies.catching_up import known_state, pass_folder
+from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.work import Work
 from vecferry.transfer import fence, handles
 from vecferry.transfer.brakes import Release
@@ -124,18 +126,13 @@ def old_writer(work: Work, reader: Reader = Reader.FAST) -> Target:
     """
     handles.release(old_address(work))
     whole = handles.target(old_address(work), reader)
-    return whole if work.scope is None else work.scope.old(whole, _encoding(in_original_terms(whole)))
-
-
-def _encoding(old: Source) -> Mapping | None:
-    """How records of a store that bears an earlier migration's mark are encoded."""
-    return old.mapping if isinstance(old, DecodedSource) else None
+    return whole if work.scope is None else work.scope.old(whole, encoding_of(in_original_terms(whole)))
 
 
 def return_way(work: Work) -> Reverse:
     """How a reverse delta is written."""
     old = old_store(work)
-    return Reverse(work.plan.schema, old.capabilities(), old.mapping if isinstance(old, DecodedSource) else None)
+    return Reverse(work.plan.schema, old.capabilities(), encoding_of(old))
 
 
 def side_folder(work: Work, number: int, side: str) -> Path:
@@ -180,9 +177,17 @@ def merging_of(work: Work, decide: Decide) -> Merging:
 
 def _judge(old: Source) -> CannotHold:
     """Why the old store cannot hold records; where it bears an earlier migration's mark, once they are encoded."""
-    if not isinstance(old, DecodedSource):
+    encoding = encoding_of(old)
+    if encoding is None:
         return reasons_not_held(old.describe(), old.capabilities())
-    return partial(_not_encoded, old.mapping, reasons_not_held(old.inner.describe(), old.capabilities()))
+    return partial(_not_encoded, encoding, reasons_not_held(_stored(old), old.capabilities()))
+
+
+def _stored(old: Source) -> CollectionSchema:
+    """The schema of a store that bears an earlier migration's mark, as it is stored."""
+    while isinstance(old, ForwardingSource | DecodedSource):
+        old = old.inner
+    return old.describe()
 
 
 def _not_encoded(encoding: Mapping, judge: CannotHold, records: pa.RecordBatch) -> pa.StringArray:

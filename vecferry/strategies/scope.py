@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from vecferry.conditions import Condition, from_plain
 from vecferry.contract import Source, Target
-from vecferry.grouping import target_view, view
+from vecferry.grouping import SourceView, target_view, view
 from vecferry.ledger import DEFAULT_WORKSPACE, Ledger, Migration, State, Workspace
 from vecferry.mapping import Mapping
+from vecferry.transfer.decoded import DecodedSource
 
-__all__ = ["SERVED_BY_NEW", "Scope", "scope_of"]
+__all__ = ["SERVED_BY_NEW", "Scope", "encoding_of", "scope_of"]
 
 SERVED_BY_NEW = frozenset(
     {
@@ -61,6 +62,12 @@ class Scope:
         return target_view(
             whole, self.condition, _conditions([one for one in others if one.number != self.number]), encoding
         )
+
+
+def encoding_of(store: Source) -> Mapping | None:
+    """How records of a store that bears an earlier migration's mark are encoded, also behind a view of it."""
+    whole = store.inner if isinstance(store, SourceView) else store
+    return whole.mapping if isinstance(whole, DecodedSource) else None
 
 
 def _conditions(some: list[Workspace]) -> tuple[Condition, ...]:

@@ -79,8 +79,13 @@ class Work:
     @property
     def archive_folder(self) -> Path:
         """The folder that holds the archive; one of its own below `VECFERRY_HOME` where no option names one."""
-        folder = (self.config.archive or home() / "archives" / self.owner).absolute()
+        folder = self.whole_folder
         return folder if self.scope is None else folder / "workspaces" / f"{self.scope.number:04d}"
+
+    @property
+    def whole_folder(self) -> Path:
+        """The folder of the whole collection's archive; those of its workspaces are below it."""
+        return (self.config.archive or home() / "archives" / self.owner).absolute()
 
     @functools.cached_property
     def archive(self) -> Archive:

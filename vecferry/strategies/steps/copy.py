@@ -61,7 +61,7 @@ def _forget_loads(work: Work) -> None:
 def _mark(work: Work) -> dict[str, object]:
     return make_mark(
         migration=work.owner,
-        archive=str(work.archive_folder),
+        archive=str(work.whole_folder),
         source=str(work.config.source.public()),
         mapping=work.plan.mapping,
     )
