@@ -17,7 +17,7 @@ from vecferry.transfer.decoded import make_mark
 from vecferry.transfer.export import export_slice as export_to_part
 from vecferry.transfer.load import load_part
 
-__all__ = ["copy_slice", "export_slice", "finish_export", "finish_load", "prepare"]
+__all__ = ["at_most", "copy_slice", "export_slice", "finish_export", "finish_load", "prepare"]
 
 
 def prepare(ref: Ref) -> None:
@@ -73,7 +73,7 @@ def copy_slice(ref: Ref, number: int) -> int:
     row = work.slice(number)
     receipt = _export(work, row)
     if row.loaded_at is None:
-        with _at_most("load", work, work.target().capabilities().parallel_writes):
+        with at_most("load", work, work.target().capabilities().parallel_writes):
             load_part(work.archive, number, work.plan.mapping, work.target(), work.limits("load"))
         work.ledger.record_loaded(ref.migration, number, ref.token)
         failpoints.reached("copy.slice_recorded")
@@ -90,7 +90,7 @@ def _export(work: Work, row: SliceRow) -> Receipt:
     if row.copied is not None:
         return row.copied
     source = work.source()
-    with _at_most("export", work, source.capabilities().parallel_reads):
+    with at_most("export", work, source.capabilities().parallel_reads):
         receipt = export_to_part(source, work.plan.schema, row.slice, work.archive, work.limits("export"))
     work.ledger.record_copied(work.ref.migration, row.slice.number, receipt, work.ref.token)
     failpoints.reached("copy.part_recorded")
@@ -146,7 +146,7 @@ _gates_lock = threading.Lock()
 
 
 @contextmanager
-def _at_most(phase: str, work: Work, limit: int) -> Iterator[None]:
+def at_most(phase: str, work: Work, limit: int) -> Iterator[None]:
     """No more slices at once than the store gains from (or bears), whatever the number of workers."""
     with _gates_lock:
         gate = _gates.setdefault((work.ref.migration, phase), threading.Semaphore(limit))
