@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from qdrant_client import grpc as official
+from qdrant_client import models
+from qdrant_client.conversions.conversion import RestToGrpc
 
 from vecferry import batch as columns
 from vecferry.errors import BadRecord, RetryLater
@@ -42,16 +44,24 @@ class GrpcPoints:
         self._rest = RestPoints(connection, collection)
 
     def pages(
-        self, wanted: Range, fields: Sequence[VectorField], parts: frozenset[Part], rows: int
+        self,
+        wanted: Range,
+        fields: Sequence[VectorField],
+        parts: frozenset[Part],
+        rows: int,
+        only: models.Filter | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a range; the next page is under way while one is used."""
+        """The records of a range, `only` those of a filter; the next page is under way while one is used."""
         shown = fields if Part.VECTORS in parts else ()
-        call: grpc.Future | None = self._scroll(wanted.start, parts, rows)
+        chosen = _selectors(parts)
+        if only is not None:
+            chosen["filter"] = RestToGrpc.convert_filter(only)
+        call: grpc.Future | None = self._scroll(wanted.start, chosen, rows)
         try:
             while call is not None:
                 points, following = wire.parse_scroll(self._answer(call), shown, payload=Part.PAYLOAD in parts)
                 goes_on = following is not None and wanted.holds(following)
-                call = self._scroll(following, parts, rows) if goes_on else None
+                call = self._scroll(following, chosen, rows) if goes_on else None
                 batch = self._batch(points, fields, parts)
                 batch = batch if goes_on else wanted.part_of(batch)
                 if batch.num_rows:
@@ -85,10 +95,8 @@ class GrpcPoints:
             for call in calls:
                 call.cancel()
 
-    def _scroll(self, start: Any, parts: frozenset[Part], rows: int) -> grpc.Future:
-        request = official.ScrollPoints(
-            collection_name=self._collection, offset=_point_id(start), limit=rows, **_selectors(parts)
-        )
+    def _scroll(self, start: Any, chosen: dict[str, Any], rows: int) -> grpc.Future:
+        request = official.ScrollPoints(collection_name=self._collection, offset=_point_id(start), limit=rows, **chosen)
         return self._call("Scroll", request.SerializeToString())
 
     def _call(self, method: str, request: bytes) -> grpc.Future:

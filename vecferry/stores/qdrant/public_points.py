@@ -35,14 +35,20 @@ class PublicPoints:
         self._url = connection.endpoint.url
 
     def pages(
-        self, wanted: Range, fields: Sequence[VectorField], parts: frozenset[Part], rows: int
+        self,
+        wanted: Range,
+        fields: Sequence[VectorField],
+        parts: frozenset[Part],
+        rows: int,
+        only: models.Filter | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a range."""
+        """The records of a range, `only` those of a filter."""
         following: RecordId | None = wanted.start
         while following is not None and wanted.holds(following):
             with server_errors(self._url):
                 records, offset = self._connection.client.scroll(
                     self._collection,
+                    scroll_filter=only,
                     offset=plain_id(following),
                     limit=rows,
                     with_payload=Part.PAYLOAD in parts,

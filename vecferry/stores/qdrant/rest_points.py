@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import orjson
 import pyarrow as pa
+from qdrant_client import models
 
 from vecferry import batch as columns
 from vecferry.batch import Dense, Multi, Sparse
@@ -43,12 +44,20 @@ class RestPoints:
         return self._connection.why_no_rest()
 
     def pages(
-        self, wanted: Range, fields: Sequence[VectorField], parts: frozenset[Part], rows: int
+        self,
+        wanted: Range,
+        fields: Sequence[VectorField],
+        parts: frozenset[Part],
+        rows: int,
+        only: models.Filter | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a range; the next page is under way while one is used."""
+        """The records of a range, `only` those of a filter; the next page is under way while one is used."""
+        chosen: dict[str, Any] = {"limit": rows, **_selectors(parts)}
+        if only is not None:
+            chosen["filter"] = only.model_dump(mode="json", exclude_none=True)
 
         def page(start: RecordId) -> Any:
-            return self._ask("POST", "/scroll", {"offset": plain_id(start), "limit": rows, **_selectors(parts)})
+            return self._ask("POST", "/scroll", {"offset": plain_id(start), **chosen})
 
         with ThreadPoolExecutor(1, thread_name_prefix="vecferry-page") as ahead:
             call: Future[Any] | None = ahead.submit(page, wanted.start)

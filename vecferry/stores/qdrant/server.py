@@ -21,6 +21,7 @@ from qdrant_client import models
 from vecferry import batch as columns
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
+from vecferry.conditions import Condition
 from vecferry.contract import Aliasing, Reader
 from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import (
@@ -37,8 +38,10 @@ from vecferry.model import (
 from vecferry.stores.qdrant import capabilities, carrying, fast_path, server_schema, slicing
 from vecferry.stores.qdrant.checks import Checked, check_batch, known_ids
 from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, server_errors
+from vecferry.stores.qdrant.filters import filter_of
 from vecferry.stores.qdrant.grpc_points import GrpcPoints
 from vecferry.stores.qdrant.loading import switch_indexing_off, switch_indexing_on
+from vecferry.stores.qdrant.narrowed import NarrowedSource
 from vecferry.stores.qdrant.payloads import INT64_MAX, UINT64_MAX
 from vecferry.stores.qdrant.public_points import PublicPoints
 from vecferry.stores.qdrant.records import driver_id
@@ -56,7 +59,12 @@ _SAMPLED_IDS = 10_000
 
 class _Points(Protocol):
     def pages(
-        self, wanted: slicing.Range, fields: tuple[VectorField, ...], parts: frozenset[Part], rows: int
+        self,
+        wanted: slicing.Range,
+        fields: tuple[VectorField, ...],
+        parts: frozenset[Part],
+        rows: int,
+        only: models.Filter | None = None,
     ) -> Iterator[pa.RecordBatch]: ...
 
     def get(self, ids: pa.RecordBatch, fields: tuple[VectorField, ...], parts: frozenset[Part]) -> pa.RecordBatch: ...
@@ -132,10 +140,19 @@ class ServerStore(Aliasing):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
+        yield from self._pages(part, columns, batch_rows, None)
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
+        only = filter_of(conditions, beside, self._look())
+        return None if only is None else NarrowedSource(self, self._pages, only)
+
+    def _pages(
+        self, part: Slice, columns: frozenset[Part], batch_rows: int, only: models.Filter | None
+    ) -> Iterator[pa.RecordBatch]:
         wanted, info = slicing.range_of(part.bounds, self.url), self._look()
         self._require_nothing_deferred(info)
         rows = min(batch_rows, server_schema.limits_of(info).scroll_rows)
-        yield from self._reading().pages(wanted, server_schema.fields_of(info), columns, rows)
+        yield from self._reading().pages(wanted, server_schema.fields_of(info), columns, rows, only)
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         info, wanted = self._look(), known_ids(ids)
