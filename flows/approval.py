@@ -60,7 +60,7 @@ def ask(ledger_url: str, form: ApprovalForm, timeout_s: float) -> bool:
     except FlowPauseTimeout as error:
         _run_again()
         raise Stopped(
-            f"nobody answered within {timeout_s:,.0f} s; nothing was switched, the migration stays READY",
+            f"nobody answered within {timeout_s:,.0f} s; nothing was switched",
             advice=f"vecferry approve {form.migration}, then run this flow with migration_id={form.migration}",
         ) from error
     return answer.decision is Choice.APPROVE

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import Task
 
-from tasks import way_back
+from tasks import reads, way_back
 from tasks.making import RETRY_DELAYS_S, may_pass
 from tasks.making import step as _step
 from vecferry.model import Verdict
@@ -321,9 +321,9 @@ def drop_new(ref: Ref) -> str:
     return steps.drop_new(ref)
 
 
-TASKS: dict[str, Task[..., Any]] = way_back.TASKS | {
-    name: item for name, item in list(globals().items()) if isinstance(item, Task)
-}
+TASKS: dict[str, Task[..., Any]] = (
+    way_back.TASKS | reads.TASKS | {name: item for name, item in list(globals().items()) if isinstance(item, Task)}
+)
 """Each step's name, and its task."""
 
 

@@ -26,10 +26,12 @@ __all__ = [
     "PLAIN_WEBHOOK_CONSENT",
     "Approve",
     "BlockReader",
+    "CutoverSteps",
     "Hook",
     "Hooks",
     "MigrationConfig",
     "OnCheckFailed",
+    "Reverse",
     "SecretRef",
     "Selection",
     "StoreConfig",
@@ -43,6 +45,8 @@ __all__ = [
 
 Approve = Literal["ask", "auto"]
 OnCheckFailed = Literal["hold", "rollback"]
+CutoverSteps = Literal["one-step", "two-step"]
+Reverse = Literal["follow", "hold"]
 PLAIN_WEBHOOK_CONSENT = "webhook_without_tls"
 _WRITE_TIMEOUT_S = 30.0
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -282,6 +286,10 @@ class MigrationConfig(_Strict):
     `approve_valid_s` is how long a question can be answered with yes, and the yes be used. `max_final_delta` is the
     most records that a cutover may carry over under its pause. `on_check_failed` says what becomes of a switch whose
     last check fails before the writes are released: the pause is held for a person, or the route goes back.
+    `cutover` says whether reads and writes switch together, or reads first. For that, `application_maps_ids` and
+    `no_read_modify_write` declare what the application does, `reads_alias` names the engine's alias that it reads by.
+    `reverse` says what becomes of the old store after the switch: each sync carries into it what the new store received
+    (`follow`), or nothing is written to it (`hold`). Not given: it follows where it can take writes.
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
     `hooks` say how the application is told, `sync` how changes are carried over after the copy.
     """
@@ -308,6 +316,11 @@ class MigrationConfig(_Strict):
     approve_valid_s: float = Field(default=72 * 3600.0, gt=0)
     max_final_delta: int = Field(default=10_000, ge=0)
     on_check_failed: OnCheckFailed = "hold"
+    cutover: CutoverSteps = "one-step"
+    reads_alias: str | None = Field(default=None, min_length=1)
+    application_maps_ids: bool = False
+    no_read_modify_write: bool = False
+    reverse: Reverse | None = None
     trust_local_files: bool = False
     hooks: Hooks = Hooks()
     sync: Sync = Sync()

@@ -34,6 +34,7 @@ class Memory:
     """What one application knows, and what it was asked."""
 
     url: str = "numpy:///data/old"
+    reads: str = ""
     epoch: int | None = None
     writes: str = "open"
     token: int = 0
@@ -55,14 +56,17 @@ class Memory:
             self.applied.append(call["idempotency_key"])
             self.token = call["token"]
             if call["action"] == "switch":
-                self.url, self.epoch = call["url"], call["epoch"]
+                self.url, self.epoch, self.reads = call["url"], call["epoch"], ""
+            elif call["action"] == "reads":
+                self.reads, self.epoch = call["reads_url"], call["epoch"]
             else:
                 self.writes = "paused" if call["action"] == "pause" else "open"
         return True
 
     def said(self) -> dict[str, Any]:
         """What it serves now."""
-        return {"url": self.url, "epoch": self.epoch, "writes": self.writes}
+        said = {"url": self.url, "epoch": self.epoch, "writes": self.writes}
+        return said | ({"reads": self.reads} if self.reads else {})
 
     def actions(self) -> list[str]:
         """What it was asked to do, in order."""

@@ -265,6 +265,31 @@ class Cutover:
             "(default: hold).",
         ),
     ] = None
+    cutover: Annotated[
+        str | None,
+        typer.Option(
+            metavar="one-step|two-step",
+            help="Switch reads and writes together, or reads first and writes after a second yes (default: one-step).",
+        ),
+    ] = None
+    reads_alias: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Two steps: the engine's alias that is read by; the route's own is written."),
+    ] = None
+    application_maps_ids: Annotated[
+        bool, typer.Option("--application-maps-ids", help="Two steps: the application knows the ids of both stores.")
+    ] = False
+    no_read_modify_write: Annotated[
+        bool, typer.Option("--no-read-modify-write", help="Two steps: the application never writes back what it read.")
+    ] = False
+    reverse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="follow|hold",
+            help="After the switch each sync carries to the old store what the new one received, or nothing is written "
+            "to it (default: follow, where it takes writes).",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

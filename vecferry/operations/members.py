@@ -19,6 +19,8 @@ __all__ = ["RUN_FACT", "Member", "Outcome", "error_fact", "member_of", "most_ser
 RUN_FACT = "run"
 """The fact that keeps how a member's last run ended: `{"error": null}`, or the error as data."""
 
+_ASKING = (State.READY, State.READS_NEW)
+
 _BY_CODE: dict[int, type[VecferryError]] = {5: UnsafeRoute, 1: DataError, 4: PlanRefused, 2: ConfigError, 3: Stopped}
 """The most serious first: what may send readers to the wrong place, what differs, what needs a person's choice, and
 last what only has to go on."""
@@ -85,12 +87,12 @@ def member_of(ledger: Ledger, migration: Migration) -> Member:
         work.plan.rows if migration.planned_at is not None else None,
         None if verdict is None else plain.from_plain(Verdict, dict(verdict)),
         None if run is None or outcome is Outcome.DONE else run["error"],
-        verified=migration.state in (State.READY, State.SWITCHED) and outcome is not Outcome.FAILED,
+        verified=migration.state in (*_ASKING, State.SWITCHED) and outcome is not Outcome.FAILED,
     )
 
 
 def _answer(ledger: Ledger, migration: Migration) -> Answer | None:
-    question = ledger.approval(migration.id) if migration.state is State.READY else None
+    question = ledger.approval(migration.id) if migration.state in _ASKING else None
     return None if question is None else question.answer
 
 
@@ -104,7 +106,7 @@ def _outcome(migration: Migration, run: JsonObject | None, *, switches: bool, an
         return Outcome.DONE
     if error is not None and error["exit_code"] != Stopped.exit_code:
         return Outcome.FAILED
-    if migration.state is State.READY and answer is not Answer.APPROVED:
+    if migration.state in _ASKING and answer is not Answer.APPROVED:
         return Outcome.WAITING
     return Outcome.OPEN if run is None and migration.planned_at is None else Outcome.STOPPED
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vecferry.errors import BadOption
+from vecferry.errors import BadOption, UnsafeRoute
+from vecferry.ledger import State
 from vecferry.model import JsonObject
 from vecferry.operations.serving import route
 from vecferry.strategies import rollback as strategy
@@ -12,6 +13,7 @@ from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import Figures
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.rollback import RETURN_FACT
+from vecferry.strategies.two_steps import send_reads_back
 from vecferry.strategies.work import open_work
 from vecferry.transfer.brakes import Release
 
@@ -43,6 +45,11 @@ def foresee(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> 
 
     Reads both stores; writes to neither. Raises UnsafeRoute for a migration that cannot be rolled back.
     """
+    if _reads_alone(ref):
+        raise UnsafeRoute(
+            f"the reads of {ref.migration} are new and its writes are not: a rollback carries no record",
+            advice=f"vecferry rollback {ref.migration} sends the reads back to the old store",
+        )
     return strategy.dry_run(runner, ref, said)
 
 
@@ -50,8 +57,12 @@ def rollback(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) ->
     """Carry back what the new store received and switch the route back; the figures of it. Drops nothing.
 
     Raises UnsafeRoute (exit 5), with the migration SWITCHED and writes released, for open conflicts, where a brake
-    holds, or where a store is not there. A rollback that a crash cut is finished.
+    holds, or where a store is not there. A rollback that a crash cut is finished. Where reads alone had gone to the new
+    store they are sent back, and there are no figures.
     """
+    if _reads_alone(ref):
+        send_reads_back(runner, ref)
+        return {}
     strategy.rollback(runner, ref, said)
     return open_work(ref).fact(RETURN_FACT) or {}
 
@@ -61,6 +72,9 @@ def route_only(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) 
 
     Raises UnsafeRoute for a migration that cannot be rolled back, with writes released.
     """
+    if _reads_alone(ref):
+        send_reads_back(runner, ref)
+        return {}
     strategy.route_only(runner, ref, said)
     return {}
 
@@ -72,3 +86,7 @@ def merge(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> Js
     """
     strategy.merge(runner, ref, said)
     return open_work(ref).fact(RETURN_FACT) or {}
+
+
+def _reads_alone(ref: Ref) -> bool:
+    return open_work(ref).migration.state is State.READS_NEW

@@ -15,38 +15,52 @@ __all__ = ["AliasPlan", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class AliasPlan:
-    """Whether an alias named like the route follows it, and why not."""
+    """Whether an alias named like the route follows it, and why not. `reads`: a second one, that is read by."""
 
     alias: str
     follows: bool
     says: str
+    reads: str | None = None
 
-    def intent(self, to: Address) -> dict[str, str] | None:
-        """What is recorded before the alias is touched."""
-        return {"alias": self.alias, "collection": to.collection()} if self.follows else None
+    def intent(self, to: Address, reads: Address | None = None) -> dict[str, str] | None:
+        """What is recorded before an alias is touched: `to` takes the writes, and the reads unless `reads` does."""
+        if not self.follows:
+            return None
+        found = {"alias": self.alias, "collection": to.collection()}
+        read = {"reads_alias": self.reads, "reads_collection": (reads or to).collection()} if self.reads else {}
+        return found | read
 
     def point_at(self, address: Address) -> None:
-        """Point the alias at a collection, in one call."""
+        """Point the alias at a collection, in one call; then the one that is read by."""
         with _open(address) as store:
             store.point_alias(self.alias)
+        self.point_reads_at(address)
 
-    def serves(self, address: Address) -> str | None:
-        """The collection that a fresh connection to the server of an address sees behind the alias."""
+    def point_reads_at(self, address: Address) -> None:
+        """Point the alias that is read by at a collection, where there is one."""
+        if self.reads is not None:
+            with _open(address) as store:
+                store.point_alias(self.reads)
+
+    def serves(self, address: Address, alias: str | None = None) -> str | None:
+        """The collection that a fresh connection to the server of an address sees behind the alias (or another)."""
         with _open(address) as store:
-            return store.alias_target(self.alias)
+            return store.alias_target(alias or self.alias)
 
-    def require(self, address: Address) -> None:
-        """Raise UnsafeRoute unless a fresh connection sees the alias where it should be."""
-        found = self.serves(address)
-        if found != address.collection():
-            raise UnsafeRoute(
-                f"the alias {self.alias!r} serves {found!r}, expected was {address.collection()!r}",
-                advice="another program moved it; look before you go on",
-            )
+    def require(self, address: Address, reads: Address | None = None) -> None:
+        """Raise UnsafeRoute unless a fresh connection sees each alias where it should be."""
+        places = {self.alias: address} | ({self.reads: reads or address} if self.reads else {})
+        for alias, expected in places.items():
+            found = self.serves(address, alias)
+            if found != expected.collection():
+                raise UnsafeRoute(
+                    f"the alias {alias!r} serves {found!r}, expected was {expected.collection()!r}",
+                    advice="another program moved it; look before you go on",
+                )
 
 
-def plan(source: Address, target: Address, route: str) -> AliasPlan:
-    """The alias of a switch between two collections. Pure: no server is asked."""
+def plan(source: Address, target: Address, route: str, reads: str | None = None) -> AliasPlan:
+    """The alias of a switch between two collections, and (`reads`) the one that is read by. Pure: asks no server."""
     here, there = registry.entry(source.scheme), registry.entry(target.scheme)
     if not (here.aliases and there.aliases and here.kind == there.kind):
         return AliasPlan(route, False, "applications learn of it from `vecferry route`: these stores share no alias")
@@ -60,7 +74,9 @@ def plan(source: Address, target: Address, route: str) -> AliasPlan:
     if not re.fullmatch(there.alias_names, route):
         says = f"applications learn of it from `vecferry route`: {there.scheme}:// has no alias named {route!r}"
         return AliasPlan(route, False, f"{says} (see --route)")
-    return AliasPlan(route, True, f"the alias {route!r} follows, and is read back")
+    if reads is None:
+        return AliasPlan(route, True, f"the alias {route!r} follows, and is read back")
+    return AliasPlan(route, True, f"the aliases {route!r} and {reads!r} follow, and are read back", reads)
 
 
 def _server(address: Address) -> tuple[str, int | None, str, str]:

@@ -15,10 +15,11 @@ MAX_ANSWER_BYTES = 64 << 10
 
 
 class Action(StrEnum):
-    """What the application is asked to do."""
+    """What the application is asked to do. `READS`: only the reads go elsewhere, without a pause."""
 
     PAUSE = "pause"
     RELEASE = "release"
+    READS = "reads"
     SWITCH = "switch"
     READ_BACK = "read_back"
 

@@ -6,7 +6,7 @@ from vecferry.config import Hook, Hooks
 from vecferry.routing.calls import Action
 from vecferry.routing.hooks import describe
 
-__all__ = ["switch_plan"]
+__all__ = ["reads_plan", "switch_plan"]
 
 
 def switch_plan(hooks: Hooks, alias: str = "") -> tuple[str, ...]:
@@ -26,6 +26,15 @@ def switch_plan(hooks: Hooks, alias: str = "") -> tuple[str, ...]:
     release = ["last of all, and on every way out before, writes are released"]
     release += _called("release", Action.RELEASE, hooks.release)
     return (*pause, *moved, *release)
+
+
+def reads_plan(hooks: Hooks, alias: str = "") -> tuple[str, ...]:
+    """One line for each thing that an application notices when reads alone move. `alias` as above."""
+    moved = ["the ledger moves the reads; nobody is paused", *([alias] if alias else [])]
+    moved += _with_file(hooks.route_file is not None, "reads", f"{hooks.route_file} names the new store for reads")
+    moved += _called("reads", Action.READS, hooks.switch)
+    moved += _called("read back", Action.READ_BACK, hooks.read_back)
+    return tuple(moved)
 
 
 def _called(when: str, action: Action, hook: Hook | None) -> list[str]:

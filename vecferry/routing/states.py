@@ -62,7 +62,7 @@ _COMMANDS: dict[State, tuple[str, ...]] = {
     State.CATCHING_UP: _BEFORE,
     State.VERIFYING: _BEFORE,
     State.READY: ("approve", "resume", "sync", "abort", "status"),
-    State.READS_NEW: ("approve", "resume", "sync", "status"),
+    State.READS_NEW: ("approve", "resume", "sync", "rollback", "status"),
     State.FROZEN: ("resume", *_PAUSED),
     State.SWITCHING: ("resume", *_PAUSED),
     State.SWITCHED: ("rollback", "complete", "sync", "status"),

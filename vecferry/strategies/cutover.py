@@ -6,9 +6,10 @@ leads forward, or a person decides. Writes are released last of all.
 
 from __future__ import annotations
 
-from vecferry.errors import DataDiffer, Stopped, UnsafeRoute
+from vecferry.errors import DataDiffer, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.strategies import steps
+from vecferry.strategies.asking import ask
 from vecferry.strategies.cutover_sheets import cutover_sheet
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
@@ -24,6 +25,7 @@ from vecferry.strategies.rollback import rollback
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.cutover import CUTOVER_FACT, Stage
 from vecferry.strategies.sync import catch_up
+from vecferry.strategies.two_steps import move_reads, require_only_ours
 from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 
@@ -35,6 +37,7 @@ _UNDER_WAY = frozenset({State.FROZEN, State.SWITCHING, State.SWITCHED})
 def cut_over(run: Runner, ref: Ref) -> None:
     """Ask, pause, look for the last time, switch, follow, check, release, look for late records. Ends SWITCHED.
 
+    In two steps reads go before, with a question of their own.
     What a dead run left is gone on with where that is safe, else undone and begun anew.
     """
     problem = None
@@ -42,6 +45,8 @@ def cut_over(run: Runner, ref: Ref) -> None:
         with working(ref) as held:
             problem = take_up(run, held)
     if problem is None and open_work(ref).migration.state is not State.SWITCHED:
+        if open_work(ref).in_two_steps:
+            move_reads(run, ref)
         approval = ask(run, ref)
         with working(ref) as held:
             problem = switch(run, held, approval)
@@ -65,6 +70,8 @@ def look_for_the_last_time(run: Runner, held: Ref, token: int) -> None:
     for _ in range(MAX_LAST_PASSES):
         if run.run(steps.is_settled, held, token):
             run.run(steps.check_new_store, held)
+            if open_work(held).in_two_steps:
+                require_only_ours(run, held)
             return
         if not run.run(steps.pass_unread, held, token):
             catch_up(run, held)
@@ -128,20 +135,3 @@ def give_up(run: Runner, ref: Ref, problem: str) -> None:
         advice=f"writes stay paused until the pause ends. vecferry rollback {name} goes back, vecferry resume {name} "
         f"checks again, vecferry unpause {name} lets writes go on in the new store",
     )
-
-
-def ask(run: Runner, ref: Ref) -> int:
-    """The number of the approval that allows the switch. Raises Stopped when the answer is no, or nobody answers."""
-    config = open_work(ref).config
-    form = steps.approval_form(ref)
-    if config.approve == "auto":
-        return steps.record_answer(ref, form, yes=True, by="approve: auto")
-    if steps.approved(ref, form):
-        return form.number
-    if not run.approve(form, config.approve_timeout_s):
-        steps.record_answer(ref, form, yes=False, by="a person")
-        raise Stopped(
-            f"the switch of {ref.migration} was declined; the state stays READY",
-            advice=f"vecferry resume {ref.migration} asks again, vecferry abort {ref.migration} ends it",
-        )
-    return steps.record_answer(ref, form, yes=True, by="a person")

@@ -8,7 +8,7 @@ from typing import Any
 from vecferry.strategies.sheets import Sheet
 from vecferry.transfer.late import Late
 
-__all__ = ["cutover_sheet", "cutover_words"]
+__all__ = ["cutover_sheet", "cutover_words", "watch_sheet"]
 
 _PAUSED_BY = {
     "hook": "the application said that it had paused",
@@ -20,6 +20,18 @@ def cutover_sheet(migration: str, found: Mapping[str, Any], late: Late) -> Sheet
     """One row for each thing that was measured."""
     rows = [*cutover_words(found), ("late in the old store", _late(late))]
     return Sheet("cutover", f"Switch of {migration}", ("what", "found"), tuple(rows))
+
+
+def watch_sheet(migration: str, found: Mapping[str, Any]) -> Sheet:
+    """Reads are new, writes are not yet: what to look at meanwhile."""
+    rows = (
+        ("reads", f"{found['reads']}, since {found['since'][:19].replace('T', ' ')} UTC"),
+        ("writes", found["writes"]),
+        ("lag", f"{found['lag_s']:,.0f} s; the last pass found {found['differences']:,} differences"),
+        ("keep it close", f"vecferry sync {migration}"),
+        ("send reads back", f"vecferry rollback {migration}"),
+    )
+    return Sheet("watch", f"Watch of {migration}: reads are new, writes are not", ("what", "found"), rows)
 
 
 def cutover_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from vecferry import failpoints
 from vecferry.address import above, below, parse
 from vecferry.config import Hook
 from vecferry.errors import NotFound, RetryLater, VecferryError
-from vecferry.ledger import DEFAULT_WORKSPACE, Pause, Serving, State
+from vecferry.ledger import DEFAULT_WORKSPACE, Pause, Route, Serving, State
 from vecferry.ledger import Hook as Told
 from vecferry.model import JsonObject
-from vecferry.routing import aliases, hooks, observing, route_file
+from vecferry.routing import hooks, observing, route_file
 from vecferry.routing.calls import Action, Call, HookRequest, Outcome, Reply
 from vecferry.routing.observing import Observation
 from vecferry.strategies.work import Work
@@ -89,8 +90,13 @@ def request(work: Work, action: Action, pause: Pause | None) -> HookRequest:
         workspace=work.workspace,
         previous_url=None if route is None else route.previous_url,
         ttl_s=lasts_s if action is Action.PAUSE else None,
-        reason="rollback" if work.ledger.migration(work.migration.id).state in _BACKWARDS else "cutover",
+        reason="rollback" if _leads_back(work, now) else "cutover",
     )
+
+
+def _leads_back(work: Work, now: Serving) -> bool:
+    state = work.ledger.migration(work.migration.id).state
+    return state in _BACKWARDS or (state is State.READS_NEW and now.reads_url == now.url)
 
 
 _BACKWARDS = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK, State.ROLLED_BACK_UNMERGED})
@@ -208,16 +214,23 @@ def _ask_alias(work: Work) -> Observation | None:
     route = work.ledger.route(work.migration.route)
     if route is None or route.alias is None or work.workspace not in (None, DEFAULT_WORKSPACE):
         return None
-    target, now = work.config.target.address(), serving(work)
-    plan = aliases.plan(work.config.source.address(), target, work.migration.route)
-    try:
-        found = retry.call(work.config.retry_budget_s, lambda: plan.serves(target))
-    except VecferryError as error:
-        return observing.failed("alias", now.at, str(error))
-    if found is None:
-        return observing.failed("alias", now.at, f"there is no alias {plan.alias!r}")
-    means = next((url for url in (route.url, route.previous_url) if url and _collection(url) == found), None)
-    return Observation("alias", now.at, means or str(below(above(work.config.target.public()), found)))
+    target, now, plan = work.config.target.address(), serving(work), work.alias_plan()
+    found: list[str] = []
+    for alias in filter(None, (plan.alias, plan.reads)):
+        try:
+            leads_to = retry.call(work.config.retry_budget_s, partial(plan.serves, target, alias))
+        except VecferryError as error:
+            return observing.failed("alias", now.at, str(error))
+        if leads_to is None:
+            return observing.failed("alias", now.at, f"there is no alias {alias!r}")
+        found.append(_meant(work, route, leads_to))
+    return Observation("alias", now.at, found[0], found[1] if plan.reads else None)
+
+
+def _meant(work: Work, route: Route, collection: str) -> str:
+    """The URL of a collection that an alias leads to, as the route spells it where it is one of the route's."""
+    known = (url for url in (route.url, route.reads_url, route.previous_url) if url and _collection(url) == collection)
+    return next(known, None) or str(below(above(work.config.target.public()), collection))
 
 
 def _collection(url: str) -> str:

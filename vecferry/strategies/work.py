@@ -14,6 +14,7 @@ from vecferry.config import MigrationConfig, home, make_config
 from vecferry.contract import Reader, Source, Target
 from vecferry.ledger import Ledger, Migration, Pause, Route, SliceRow, State, migration_resource
 from vecferry.model import CollectionSchema, JsonObject, Receipt
+from vecferry.routing import aliases
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.scope import Scope, scope_of
 from vecferry.transfer import halt, handles, pace, progress
@@ -151,6 +152,19 @@ class Work:
         """The pause of this token, if it holds for `needs_s` seconds yet. Raises UnsafeRoute."""
         return self.ledger.require_pause(self.migration.route, token, workspace=self.workspace, needs_s=needs_s)
 
+    def alias_plan(self) -> aliases.AliasPlan:
+        """Which aliases of the engine follow the route. Asks no server."""
+        config = self.config
+        return aliases.plan(config.source.address(), config.target.address(), self.migration.route, config.reads_alias)
+    @property
+    def in_two_steps(self) -> bool:
+        """Whether reads switch before the writes do."""
+        return self.config.cutover == "two-step"
+    @property
+    def is_read_from(self) -> bool:
+        """Whether the application may read from the new store while it writes to the old one."""
+        route = self.ledger.route(self.migration.route, self.workspace)
+        return self.migration.state is State.READS_NEW or (route is not None and route.reads_url is not None)
     def source(self) -> Source:
         """The source in original terms: encodings of an earlier migration are undone."""
         whole = in_original_terms(handles.source(self.config.source.address()))

@@ -101,7 +101,7 @@ def _attempt(screen: Screen, ledger: Ledger, run_by: LocalRunner, ref: Ref) -> V
 
 def _later(form: ApprovalForm, timeout_s: float) -> bool:
     advice = f"vecferry approve {form.migration}, then vecferry resume {form.migration}"
-    raise Stopped(f"migration {form.migration} is READY and waits for an approval", advice=advice)
+    raise Stopped(f"migration {form.migration} waits for an approval", advice=advice)
 
 
 def _tell(screen: Screen, member: Member) -> None:

@@ -118,7 +118,7 @@ def _ask(screen: Screen, form: ApprovalForm, timeout_s: float) -> bool:
     for line in (form.title, *(f"  * {line}" for line in form.lines)):
         screen.say(line)
     if not screen.can_ask:
-        raise Stopped(f"migration {form.migration} is READY and waits for an approval", advice=advice)
+        raise Stopped(f"migration {form.migration} waits for an approval", advice=advice)
     while True:
         print("yes or no? ", end="", file=screen.err, flush=True)
         if not select.select([sys.stdin], [], [], timeout_s)[0]:

@@ -42,9 +42,7 @@ from vecferry.strategies.steps.last_look import check_new_store, check_serving, 
 from vecferry.strategies.steps.looking import begin_look, end_look, look_at_slice
 from vecferry.strategies.steps.merge import (
     begin_return,
-    copy_old,
     decide_conflicts,
-    settle_return,
     spool_return,
     weigh_return,
     write_return,
@@ -58,6 +56,16 @@ from vecferry.strategies.steps.passes import (
     settle_deltas,
     spool_slice,
     write_delta,
+)
+from vecferry.strategies.steps.reads import (
+    check_reads,
+    commit_reads,
+    end_reads_back,
+    preflight_reads,
+    require_reads_there,
+    require_unwritten,
+    return_reads,
+    watched,
 )
 from vecferry.strategies.steps.rollback import (
     approve_return,
@@ -78,7 +86,9 @@ from vecferry.strategies.steps.rollback import (
     require_switched,
     undo_return,
 )
+)
 from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
+from vecferry.strategies.steps.write_back import copy_old, fence_return, settle_return
 
 __all__ = [
     "approval_form",
@@ -91,10 +101,12 @@ __all__ = [
     "begin_validation",
     "check_hooks",
     "check_new_store",
+    "check_reads",
     "check_return",
     "check_route",
     "check_serving",
     "commit_merge",
+    "commit_reads",
     "commit_return",
     "commit_route",
     "commit_switch",
@@ -107,10 +119,12 @@ __all__ = [
     "drop_old",
     "end_cutover",
     "end_look",
+    "end_reads_back",
     "end_return",
     "end_switching",
     "end_way_back",
     "export_slice",
+    "fence_return",
     "find_changes",
     "find_return",
     "find_stage",
@@ -131,6 +145,7 @@ __all__ = [
     "old_is_there",
     "pass_unread",
     "pause_writes",
+    "preflight_reads",
     "preflight_rollback",
     "preflight_switch",
     "prepare",
@@ -142,8 +157,11 @@ __all__ = [
     "require_completable",
     "require_discardable",
     "require_droppable",
+    "require_reads_there",
     "require_same",
     "require_switched",
+    "require_unwritten",
+    "return_reads",
     "seal_backup",
     "settle_deltas",
     "settle_return",
@@ -155,6 +173,7 @@ __all__ = [
     "validate_slice",
     "wait_for_writes",
     "wait_out_writes",
+    "watched",
     "weigh_return",
     "write_cutover",
     "write_delta",

@@ -5,44 +5,70 @@ from __future__ import annotations
 from datetime import datetime
 
 from vecferry.ledger import Answer, Direction, Pass
-from vecferry.routing import aliases
-from vecferry.routing.hook_plan import switch_plan
+from vecferry.routing.hook_plan import reads_plan, switch_plan
+from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.work import Work, open_work
 
-__all__ = ["approval_form", "approved", "record_answer"]
+__all__ = ["CHECK_FAILED", "approval_form", "approved", "record_answer"]
 
-_CHECK_FAILED = {
+CHECK_FAILED = {
     "hold": "if the check after the switch fails, writes stay paused until a person decides or the pause ends",
     "rollback": "if the check after the switch fails, the route goes back before writes are released",
 }
+"""What becomes of a switch whose last check fails, in words."""
 
 
 def approval_form(ref: Ref) -> ApprovalForm:
-    """What a person reads before saying yes: what pauses and for how long, in which order, and which way leads back."""
+    """What a person reads before saying yes: what pauses and for how long, in which order, and which way leads back.
+
+    In two steps the first question is about the reads alone.
+    """
     work = open_work(ref)
-    config, route = work.config, work.route()
-    alias = aliases.plan(config.source.address(), config.target.address(), work.migration.route)
-    lines = [
-        f"route {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1})",
-        f"{work.plan.rows:,} records were compared one by one: verdict same",
-        *switch_plan(config.hooks, alias.says),
-        *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
-        f"the pause lasts about {_pause_s(work):,.0f} s, by what reading took so far: the old store is read twice, the "
-        "ids of the new one once",
-        f"what changed since is carried over under the pause, at most {config.max_final_delta:,} records",
-        _CHECK_FAILED[config.on_check_failed],
-        "nothing is written to the old store; it stays as it is",
-        f"way back: vecferry rollback {ref.migration} (the new store stays too)",
-        f"a yes is good for one switch, and for {config.approve_valid_s / 3600:,.0f} h",
-    ]
+    about_reads = work.in_two_steps and not work.is_read_from
+    lines = _of_reads(work) if about_reads else _of_switch(work)
+    lines.append(f"a yes is good for one switch, and for {work.config.approve_valid_s / 3600:,.0f} h")
     number = work.ledger.ask_approval(
         ref.migration,
         {"lines": lines},
-        largest_delta_rows=config.max_final_delta,
-        valid_for_s=config.approve_valid_s,
+        largest_delta_rows=work.config.max_final_delta,
+        valid_for_s=work.config.approve_valid_s,
     )
-    return ApprovalForm(ref.migration, number, f"Switch {work.migration.route!r} to the new store?", tuple(lines))
+    what = "Let the reads of {!r} go to the new store?" if about_reads else "Switch {!r} to the new store?"
+    return ApprovalForm(ref.migration, number, what.format(work.migration.route), tuple(lines))
+
+
+def _of_switch(work: Work) -> list[str]:
+    config, route, name = work.config, work.route(), work.ref.migration
+    before = f"; reads go there since {route.changed_at:%Y-%m-%d %H:%M:%S} UTC" if route.reads_url else ""
+    way_back = "the new store stays too" if not route.reads_url else "before the switch it sends the reads back"
+    return [
+        f"route {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}){before}",
+        f"{work.plan.rows:,} records were compared one by one: verdict same",
+        *switch_plan(config.hooks, work.alias_plan().says),
+        *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
+        f"the pause lasts about {_pause_s(work):,.0f} s, by what reading took so far: the old store is read twice, the "
+        f"{'new one' if route.reads_url else 'ids of the new one'} once",
+        f"what changed since is carried over under the pause, at most {config.max_final_delta:,} records",
+        CHECK_FAILED[config.on_check_failed],
+        *reversed_words(config, name),
+        f"way back: vecferry rollback {name} ({way_back})",
+    ]
+
+
+def _of_reads(work: Work) -> list[str]:
+    config, route, name = work.config, work.route(), work.ref.migration
+    ids = "the application maps ids" if config.application_maps_ids else "ids are the same in both stores"
+    return [
+        f"reads of {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}); writes "
+        f"stay in {route.url}",
+        f"{work.plan.rows:,} records were compared one by one: verdict same",
+        *reads_plan(config.hooks, work.alias_plan().says),
+        f"reads lag behind writes from now on: by the age of the last pass; vecferry sync {name} makes it young",
+        f"declared: {ids}, and the application never writes back what it read",
+        "nothing is written to the old store, and nobody else writes the new one",
+        f"way back: vecferry rollback {name} sends the reads back; writes switch after a second question",
+    ]
 
 
 def _pause_s(work: Work) -> float:

@@ -7,8 +7,7 @@ from enum import StrEnum
 from vecferry import failpoints, plain
 from vecferry.errors import NotFound, UnsafeRoute
 from vecferry.ledger import Direction, Pause, State, settled
-from vecferry.routing import aliases, observing
-from vecferry.strategies import telling
+from vecferry.strategies import following
 from vecferry.strategies.catching_up import known_state
 from vecferry.strategies.cutover_file import write_cutover_file
 from vecferry.strategies.runner import Ref
@@ -87,7 +86,8 @@ def write_cutover(ref: Ref) -> None:
     work.check()
     route = work.route()
     epoch = route.epoch if _moved(work) else route.epoch + 1
-    write_cutover_file(work, known_state(work), epoch=epoch, alias=_alias(work).intent(work.config.target.public()))
+    alias = work.alias_plan().intent(work.config.target.public())
+    write_cutover_file(work, known_state(work), epoch=epoch, alias=alias)
 
 
 def commit_switch(ref: Ref, token: int) -> None:
@@ -111,17 +111,13 @@ def commit_switch(ref: Ref, token: int) -> None:
         state_to=State.SWITCHING,
         token=ref.token,
         event="route moved",
-        alias=_alias(work).intent(work.config.target.public()),
+        alias=work.alias_plan().intent(work.config.target.public()),
         workspace=work.workspace,
         pause_token=token,
         needs_s=0.0 if hook is None else hook.timeout_s,
         delta_rows=_carried(work, pause),
     )
     failpoints.reached("cutover.switched")
-
-
-def _alias(work: Work) -> aliases.AliasPlan:
-    return aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
 
 
 def _moved(work: Work) -> bool:
@@ -145,7 +141,7 @@ def check_route(ref: Ref) -> None:
             f"route {work.migration.route!r} serves {route.url}, expected was {serving.public()}",
             advice=f"look at vecferry status {ref.migration} --detailed before anything else",
         )
-    plan = _alias(work)
+    plan = work.alias_plan()
     if plan.follows:
         work.check()
         plan.point_at(serving.address())
@@ -188,25 +184,12 @@ def find_stage(ref: Ref) -> Stage:
     work = open_work(ref)
     if not _moved(work):
         return Stage.UNMOVED
-    pause = work.pause()
-    if pause is not None and pause.holds(telling.serving(work).at):
+    if following.is_held_since(work):
         return Stage.PAUSED
-    if not telling.may_be_followed(work) and not telling.is_file_new(work):
+    if following.is_unseen(work):
         return Stage.UNSEEN
-    _require_all_follow(work)
+    following.require_all_follow(work, f"vecferry resume {ref.migration}")
     return Stage.ENDED
-
-
-def _require_all_follow(work: Work) -> None:
-    found = telling.observe(work)
-    # Whoever is still paused waits for its release; that is no answer to which store it serves.
-    other = [line for one in found.seen for line in observing.differences(found.recorded, one, ("writes",))]
-    if other:
-        raise UnsafeRoute(
-            f"the route moved, the pause is over, and what follows the route differs: {'; '.join(other)}",
-            advice=f"nothing was changed. Let everything serve {work.route().url} by hand, then vecferry resume "
-            f"{work.migration.id}; vecferry unpause {work.migration.id} releases the writes",
-        )
 
 
 def undo_switch(ref: Ref) -> None:

@@ -82,6 +82,31 @@ def pause_writes(ref: Ref, approval: int | None = None) -> int:
     return pause.token
 
 
+    """Let a pause that holds last `pause_ttl_s` from now, and no longer than `pause_limit_s` altogether.
+
+    The application is told by a second call of the same token. Does nothing while most of its time is left. Raises
+    UnsafeRoute where the pause is over or its limit is near, Stopped where the application does not confirm it.
+    """
+    work = open_work(ref)
+    config, pause, now = work.config, work.require_pause(token), telling.serving(work).at
+    ttl_s = min(config.hooks.pause_ttl_s, config.pause_limit_s)
+    left_s = config.pause_limit_s - (now - pause.paused_at).total_seconds()
+    if left_s < ttl_s / 4:
+        raise UnsafeRoute(
+            f"the pause came near its limit of {config.pause_limit_s:,.0f} s (pause_limit_s)",
+            advice="nothing was switched. Allow a longer one in a new migration, or take --strategy blue-green",
+        )
+    lasts_s = min(ttl_s, left_s)
+    if (pause.paused_until - now).total_seconds() >= 0.9 * lasts_s:
+        return
+    pause = work.ledger.extend_pause(work.migration.route, token, lasts_s, ref.token or None, workspace=work.workspace)
+    telling.publish(work)
+    hook = config.hooks.pause
+    if hook is not None:
+        reply = telling.tell(work, hook, made, pause_token=token)
+        _require_writes(work, "paused", reply, "nothing was switched")
+
+
 def _held(work: Work) -> Pause | None:
     """The pause of this migration that holds now."""
     pause = work.pause()
@@ -137,11 +162,12 @@ def tell_switch(ref: Ref) -> None:
     if hook is None:
         return
     epoch = telling.serving(work).epoch
-    told = [one for one in telling.calls(work, Action.SWITCH) if one.epoch == epoch]
+    action = Action.READS if work.migration.state is State.READS_NEW else Action.SWITCH
+    told = [one for one in telling.calls(work, action) if one.epoch == epoch]
     if told and _is_settled(work, told[-1]):
         return
     pause = work.pause()
-    reply = telling.tell(work, hook, telling.request(work, Action.SWITCH, pause), pause_token=_needed(work, pause))
+    reply = telling.tell(work, hook, telling.request(work, action, pause), pause_token=_needed(work, pause))
     if reply.outcome is Outcome.EXPIRED:
         raise _unsafe(work, f"the application refused the switch, its pause being over: {reply.says}")
     if reply.outcome is not Outcome.ACKNOWLEDGED:
@@ -186,11 +212,15 @@ def _why_not(work: Work) -> str:
 
 
 def _unsafe(work: Work, what: str) -> UnsafeRoute:
-    name = work.migration.id
+    name, now = work.migration.id, telling.serving(work)
+    back = f"vecferry resume {name}; or go back: vecferry rollback {name}"
+    if work.migration.state is State.READS_NEW:
+        advice = f"nothing more was changed. Let the application read from {now.reads_url} by hand, then {back}"
+        return UnsafeRoute(what, advice=advice)
     return UnsafeRoute(
         what,
-        advice=f"nothing more was changed. Let the application serve {telling.serving(work).url} by hand, then "
-        f"vecferry resume {name}; or go back: vecferry rollback {name}. vecferry unpause {name} releases the writes",
+        advice=f"nothing more was changed. Let the application serve {now.url} by hand, then {back}. "
+        f"vecferry unpause {name} releases the writes",
     )
 
 

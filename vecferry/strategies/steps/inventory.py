@@ -8,10 +8,14 @@ from functools import partial
 from vecferry import plain
 from vecferry.archive import Archive, as_store
 from vecferry.capabilities import Capabilities
-from vecferry.errors import DataError, LossRefused, TargetNotEmpty
+from vecferry.config import MigrationConfig
+from vecferry.errors import DataError, LossRefused, PlanRefused, TargetNotEmpty
 from vecferry.mapping import Mapping, Profile
 from vecferry.mapping import decide as decide_mapping
 from vecferry.model import CollectionSchema
+from vecferry.routing import two_steps
+from vecferry.routing.aliases import AliasPlan
+from vecferry.strategies import reversing
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.shared_copy import copied_by_another
 from vecferry.strategies.work import Work, open_work
@@ -19,7 +23,7 @@ from vecferry.transfer import handles, pace, progress, retry, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.plan import Plan
 
-__all__ = ["decide", "inventory", "refuse"]
+__all__ = ["decide", "inventory", "refuse", "refuse_cutover"]
 
 
 def inventory(ref: Ref) -> None:
@@ -51,6 +55,8 @@ def decide(ref: Ref) -> None:
     obstacles = work.target().obstacles(found.schema.features) if work.loads else {}
     mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config), obstacles)
     refuse(mapping, found.profile)
+    if work.switches:
+        refuse_cutover(work.config, mapping, work.alias_plan())
     if work.loads:
         refuse_strangers(work)
     if work.switches:
@@ -92,6 +98,16 @@ def refuse(mapping: Mapping, profile: Profile) -> None:
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         advice = first.advice or (f"agree to it with --consent {first.consent}" if first.consent else "")
         raise LossRefused(f"{first.feature}: {first.detail}{more}", advice=advice)
+
+
+def refuse_cutover(config: MigrationConfig, mapping: Mapping, alias: AliasPlan) -> None:
+    """Raise PlanRefused for a cutover in two steps that cannot be, or an old store that cannot follow the new one."""
+    reason = two_steps.reason_against(config, mapping, alias) if config.cutover == "two-step" else ""
+    if reason:
+        raise PlanRefused(f"no cutover in two steps: {reason}", advice="or leave --cutover two-step out")
+    reason = reversing.reason_against(config) if config.reverse == "follow" else ""
+    if reason:
+        raise PlanRefused(f"the old store cannot follow: {reason}", advice="leave --reverse follow out")
 
 
 def refuse_strangers(work: Work) -> None:

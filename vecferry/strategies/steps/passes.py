@@ -232,7 +232,7 @@ def load_delta(ref: Ref) -> int:
     require_direction(work, Direction.FORWARD)
     way, target, rows = way_of(work, Direction.FORWARD), work.target(), 0
     before = None
-    if work.migration.state is State.READS_NEW:
+    if work.is_read_from:
         before = partial(require_untouched, work.reader(), way, same_of(way), work.config.retry_budget_s)
     for delta in open_deltas(work, Direction.FORWARD):
         done = load_into(work.archive, delta.number, way, target, work.limits("delta"), before)

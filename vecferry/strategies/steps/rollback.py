@@ -13,9 +13,8 @@ from vecferry.contract import Target
 from vecferry.errors import NotFound, StoreRefused, UnsafeRoute
 from vecferry.ledger import Answer, Kind, State
 from vecferry.model import IDS_ONLY, IdKind, RecordId
-from vecferry.routing import aliases
 from vecferry.stores import registry
-from vecferry.strategies import telling
+from vecferry.strategies import following, telling
 from vecferry.strategies.returning import (
     WAY_BACK_FACT,
     Settlement,
@@ -59,11 +58,17 @@ RETURN_FACT = "returned"
 
 
 class ReturnStage(StrEnum):
-    """How far a rollback is: not begun, begun and not committed, committed, the route alone went back, over."""
+    """How far a rollback is: not begun, begun and not committed, committed, the route alone went back, over.
+
+    `COMMITTED`: the route moved, and the pause has held since. `UNSEEN`: it moved, nobody can have followed it, and
+    writes may have gone on in the new store. `FOLLOWED`: it moved, the pause is over, and all follow it.
+    """
 
     NONE = "none"
     BEGUN = "begun"
     COMMITTED = "committed"
+    UNSEEN = "unseen"
+    FOLLOWED = "followed"
     UNMERGED = "unmerged"
     OVER = "over"
 
@@ -72,11 +77,15 @@ _BEGUN = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING})
 
 
 def find_return(ref: Ref) -> ReturnStage:
-    """How far an earlier run came. Raises UnsafeRoute for a state from which there is no way back."""
+    """How far an earlier run came.
+
+    Raises UnsafeRoute for a state from which there is no way back; and, listing what differs, where some may have
+    followed the route back and others did not: then nothing is changed.
+    """
     work = open_work(ref)
     state = work.migration.state
     if state in _BEGUN:
-        return ReturnStage.COMMITTED if _moved(work) else ReturnStage.BEGUN
+        return _committed(work) if _moved(work) else ReturnStage.BEGUN
     ends = {State.ROLLED_BACK: ReturnStage.OVER, State.ROLLED_BACK_UNMERGED: ReturnStage.UNMERGED}
     if state in ends:
         return ends[state]
@@ -88,9 +97,18 @@ def find_return(ref: Ref) -> ReturnStage:
     return ReturnStage.NONE
 
 
+def _committed(work: Work) -> ReturnStage:
+    if following.is_held_since(work):
+        return ReturnStage.COMMITTED
+    if following.is_unseen(work):
+        return ReturnStage.UNSEEN
+    following.require_all_follow(work, f"vecferry rollback {work.migration.id}")
+    return ReturnStage.FOLLOWED
+
+
 def require_switched(ref: Ref) -> None:
     """Raise UnsafeRoute unless a rollback, or the merge that follows one of the route alone, could begin now."""
-    if find_return(ref) not in (ReturnStage.NONE, ReturnStage.UNMERGED):
+    if open_work(ref).migration.state in _BEGUN or find_return(ref) is ReturnStage.OVER:
         raise UnsafeRoute(
             f"migration {ref.migration} is {open_work(ref).migration.state}: a rollback of it began already",
             advice=f"vecferry rollback {ref.migration} finishes it",
@@ -263,7 +281,6 @@ def _switch(work: Work, state_from: State, state_to: State, event: str, approval
     """The one transaction, under the pause that holds."""
     old, hook = old_address(work), work.config.hooks.switch
     pause = work.pause()
-    alias = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
     work.ledger.switch_route(
         work.migration.id,
         work.migration.route,
@@ -273,7 +290,7 @@ def _switch(work: Work, state_from: State, state_to: State, event: str, approval
         state_to=state_to,
         token=work.ref.token,
         event=event,
-        alias=alias.intent(old),
+        alias=work.alias_plan().intent(old),
         approval=approval,
         workspace=work.workspace,
         pause_token=None if pause is None else pause.token,
@@ -298,7 +315,7 @@ def _require_old_files(work: Work) -> None:
 def follow_alias_back(ref: Ref) -> None:
     """Let the engine's alias follow the route, and read it back. Raises UnsafeRoute."""
     work = open_work(ref)
-    plan = aliases.plan(work.config.source.address(), work.config.target.address(), work.migration.route)
+    plan = work.alias_plan()
     if plan.follows:
         work.check()
         plan.point_at(old_address(work))
