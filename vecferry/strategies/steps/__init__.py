@@ -86,7 +86,6 @@ from vecferry.strategies.steps.rollback import (
     require_switched,
     undo_return,
 )
-)
 from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
 from vecferry.strategies.steps.write_back import copy_old, fence_return, settle_return
 
