@@ -134,7 +134,8 @@ def _judge(work: Work) -> Verdict:
     """The verdict on what is known now: parts, and the deltas that were loaded and read back since."""
     reader = work.reader()
     rows = total(plain.from_plain(Comparison, row.verified["compared"]) for row in work.slices() if row.verified)
-    left_behind = work.plan.rows - rows.rows
+    # The plan counted before the copy, and the application may have written in between.
+    left_behind = sum(row.copied.rows for row in work.slices() if row.copied) - rows.rows
     if work.archive.manifest().deltas:
         held = known_state(work).held()
         rows = replace(rows, rows=held.target_rows + rows.missing)
