@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import Task
 
-from tasks import reads, way_back
+from tasks import reads, snapshot, way_back
 from tasks.making import RETRY_DELAYS_S, may_pass
 from tasks.making import step as _step
 from vecferry.model import Verdict
@@ -322,7 +322,10 @@ def drop_new(ref: Ref) -> str:
 
 
 TASKS: dict[str, Task[..., Any]] = (
-    way_back.TASKS | reads.TASKS | {name: item for name, item in list(globals().items()) if isinstance(item, Task)}
+    way_back.TASKS
+    | reads.TASKS
+    | snapshot.TASKS
+    | {name: item for name, item in list(globals().items()) if isinstance(item, Task)}
 )
 """Each step's name, and its task."""
 

@@ -292,6 +292,8 @@ class MigrationConfig(_Strict):
     (`follow`), or nothing is written to it (`hold`). Not given: it follows where it can take writes.
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
     `hooks` say how the application is told, `sync` how changes are carried over after the copy.
+    `pause_limit_s` is the longest that a snapshot-restore may pause writes. `snapshot_folder` is the folder of the
+    Chroma server's data, where this machine sees it: it is copied instead of being read through the server.
     """
 
     source: StoreField
@@ -321,6 +323,8 @@ class MigrationConfig(_Strict):
     application_maps_ids: bool = False
     no_read_modify_write: bool = False
     reverse: Reverse | None = None
+    pause_limit_s: float = Field(default=4 * 3600.0, gt=0, le=7 * 86_400)
+    snapshot_folder: Path | None = None
     trust_local_files: bool = False
     hooks: Hooks = Hooks()
     sync: Sync = Sync()

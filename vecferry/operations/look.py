@@ -16,9 +16,11 @@ from vecferry.ledger import Answer, AuditEntry, Ledger, Migration, Route, SliceR
 from vecferry.mapping import Mapping
 from vecferry.mapping import decide as decide_mapping
 from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
+from vecferry.operations.migrations import asks_in
 from vecferry.routing import states
 from vecferry.stores import registry
 from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, DISCARDED_FACT
+from vecferry.strategies.work import SWITCHING
 from vecferry.transfer import pace, progress, retry
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
 from vecferry.transfer.originals import in_original_terms
@@ -131,7 +133,7 @@ def status(ledger: Ledger, migration_id: str) -> Status:
 
 
 def _switches(migration: Migration) -> bool:
-    return migration.strategy == "blue-green" and migration.limit is None
+    return migration.strategy in SWITCHING and migration.limit is None
 
 
 def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
@@ -151,8 +153,18 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
         unwanted = {"decommission"}
     workspaces = [one.state for one in ledger.workspaces(migration.id)]
     found = states.next_commands(migration.state, migration.id, workspaces)
+    if migration.state is not State.READY and _asks_before_copy(ledger, migration):
+        found = (f"vecferry approve {migration.id}", *found)
     wanted = (command for command in found if command.split()[1] not in unwanted)
     return tuple(f"{one} --collection NAME" if one.split()[1] == "decommission" else one for one in wanted)
+
+
+def _asks_before_copy(ledger: Ledger, migration: Migration) -> bool:
+    """Whether a question is open that is asked before anything is copied."""
+    if migration.strategy != "snapshot-restore" or migration.state not in asks_in(migration.strategy):
+        return False
+    question = ledger.approval(migration.id)
+    return question is not None and question.answer is None
 
 
 def _old_stays(ledger: Ledger, migration: Migration) -> bool:

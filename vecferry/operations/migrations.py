@@ -12,13 +12,17 @@ from vecferry.strategies.backup import backup_archive
 from vecferry.strategies.blue_green import blue_green, copy_and_validate
 from vecferry.strategies.export import export_archive
 from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.snapshot_restore import snapshot_restore
 
-__all__ = ["STRATEGIES", "approve", "entry_of", "logical_name", "run", "start"]
+__all__ = ["STRATEGIES", "approve", "asks_in", "entry_of", "logical_name", "run", "start"]
 
 _FILE_SUFFIXES = (".npy", ".npz", ".jsonl", ".json", ".index", ".faiss")
 
-STRATEGIES = ("blue-green", "load", "export", "backup")
-"""`blue-green` ends with a switch, `load` with a verdict, `export` with an archive, `backup` with a sealed one."""
+_PROVEN = frozenset({State.READY, State.READS_NEW})
+_BEFORE_SWITCH = frozenset({State.PLANNED, State.COPYING, State.CATCHING_UP, State.VERIFYING, State.READY})
+
+STRATEGIES = ("blue-green", "snapshot-restore", "load", "export", "backup")
+"""The first two end with a switch, `load` with a verdict, `export` with an archive, `backup` with a sealed one."""
 
 
 def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green") -> Ref:
@@ -34,6 +38,7 @@ def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green")
 def entry_of(config: MigrationConfig, strategy: str) -> Entry:
     """What the ledger keeps of a migration from its start. Raises BadOption as `start` does."""
     source, target = config.source.public(), config.target.public()
+    _refuse_misfit(config, strategy)
     for address in (source, target):
         registry.entry(address.scheme)
     if str(source) == str(target):
@@ -51,6 +56,18 @@ def entry_of(config: MigrationConfig, strategy: str) -> Entry:
     )
 
 
+def _refuse_misfit(config: MigrationConfig, strategy: str) -> None:
+    """Raise BadOption for what a strategy does not do."""
+    if strategy != "snapshot-restore":
+        if config.snapshot_folder is not None:
+            raise BadOption("snapshot_folder is for a snapshot-restore", advice="add --strategy snapshot-restore")
+        return
+    if config.limit is not None:
+        raise BadOption("a trial pauses nobody and switches nothing", advice="leave --strategy out")
+    if config.cutover != "one-step":
+        raise BadOption("a snapshot-restore switches in one step", advice="leave --cutover out, or take blue-green")
+
+
 def logical_name(source: Address) -> str:
     """The source collection's name; a file's without its ending."""
     for suffix in _FILE_SUFFIXES:
@@ -64,9 +81,9 @@ def _placed(config: MigrationConfig) -> MigrationConfig:
     source = config.source.model_copy(update={"url": str(config.source.public())})
     target = config.target.model_copy(update={"url": str(config.target.public())})
     archive = config.archive.absolute() if config.archive else None
-    return config.model_copy(
-        update={"source": source, "target": target, "archive": archive, "hooks": config.hooks.placed()}
-    )
+    folder = config.snapshot_folder.absolute() if config.snapshot_folder else None
+    placed = {"source": source, "target": target, "archive": archive, "snapshot_folder": folder}
+    return config.model_copy(update=placed | {"hooks": config.hooks.placed()})
 
 
 def run(runner: Runner, ref: Ref) -> Verdict | None:
@@ -82,20 +99,27 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
         )
     if migration.strategy == "blue-green":
         return blue_green(runner, ref)
+    if migration.strategy == "snapshot-restore":
+        return snapshot_restore(runner, ref)
     if migration.strategy == "load":
         return copy_and_validate(runner, ref)
     (backup_archive if migration.strategy == "backup" else export_archive)(runner, ref)
     return None
 
 
+def asks_in(strategy: str) -> frozenset[State]:
+    """The states in which a migration may wait for its approval: a snapshot-restore asks before it copies."""
+    return _BEFORE_SWITCH if strategy == "snapshot-restore" else _PROVEN
+
+
 def approve(ledger: Ledger, migration_id: str, *, yes: bool, by: str) -> int:
-    """Answer the open question of a migration that waits at READY; its run goes on, or `resume` does.
+    """Answer the open question of a migration that waits for it; its run goes on, or `resume` does.
 
     Raises UnsafeRoute when it does not wait for an approval.
     """
     migration = ledger.migration(migration_id)
     question = ledger.approval(migration.id)
-    if migration.state is not State.READY or question is None:
+    if migration.state not in asks_in(migration.strategy) or question is None:
         raise UnsafeRoute(
             f"migration {migration.id} is {migration.state} and waits for no approval",
             advice=f"vecferry status {migration.id}",

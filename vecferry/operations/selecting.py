@@ -15,6 +15,7 @@ from vecferry.contract import Listed, Listing
 from vecferry.errors import BadOption, NotFound
 from vecferry.operations.migrations import logical_name
 from vecferry.stores import registry
+from vecferry.strategies.work import SWITCHING
 
 __all__ = ["Pair", "chosen", "is_chosen", "pairs", "require_some"]
 
@@ -112,7 +113,7 @@ def _refuse_meetings(planned: Sequence[Pair], strategy: str) -> None:
             )
     named = "--target-name '{database}_{name}', or leave some out: --exclude NAME"
     _refuse_shared(planned, [pair.config.target.url for pair in planned], "become", named)
-    if strategy == "blue-green" and planned and planned[0].config.limit is None:
+    if strategy in SWITCHING and planned and planned[0].config.limit is None:
         routes = [pair.config.route or logical_name(pair.found.address) for pair in planned]
         _refuse_shared(planned, routes, "share the route", "--route '{database}_{name}'")
     if planned and planned[0].config.archive is not None:

@@ -24,7 +24,10 @@ from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.plan import Plan
 from vecferry.transfer.ruled import under_rules
 
-__all__ = ["Work", "open_work"]
+__all__ = ["SWITCHING", "Work", "open_work"]
+
+SWITCHING = frozenset({"blue-green", "snapshot-restore"})
+"""Strategies that end with a switch of a route."""
 
 
 class Work:
@@ -54,7 +57,7 @@ class Work:
     @property
     def switches(self) -> bool:
         """Whether this migration ends with a switch of its route."""
-        return self.migration.strategy == "blue-green" and self.config.limit is None
+        return self.migration.strategy in SWITCHING and self.config.limit is None
 
     @property
     def workspace(self) -> str | None:
@@ -155,16 +158,22 @@ class Work:
     def alias_plan(self) -> aliases.AliasPlan:
         """Which aliases of the engine follow the route. Asks no server."""
         config = self.config
+        if self.scope is not None and not self.scope.is_default:
+            says = "applications learn of it from `vecferry route`: an alias serves a whole collection, not a workspace"
+            return aliases.AliasPlan(self.migration.route, False, says)
         return aliases.plan(config.source.address(), config.target.address(), self.migration.route, config.reads_alias)
+
     @property
     def in_two_steps(self) -> bool:
         """Whether reads switch before the writes do."""
         return self.config.cutover == "two-step"
+
     @property
     def is_read_from(self) -> bool:
         """Whether the application may read from the new store while it writes to the old one."""
         route = self.ledger.route(self.migration.route, self.workspace)
         return self.migration.state is State.READS_NEW or (route is not None and route.reads_url is not None)
+
     def source(self) -> Source:
         """The source in original terms: encodings of an earlier migration are undone."""
         whole = in_original_terms(handles.source(self.config.source.address()))

@@ -7,6 +7,7 @@ before a read-back has said what it did.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 from vecferry.errors import Stopped, UnsafeRoute, VecferryError
@@ -24,6 +25,7 @@ __all__ = [
     "check_hooks",
     "observe_route",
     "pause_writes",
+    "prolong_pause",
     "read_back",
     "release_writes",
     "tell_switch",
@@ -80,6 +82,60 @@ def pause_writes(ref: Ref, approval: int | None = None) -> int:
     reply = telling.tell(work, hook, telling.request(work, Action.PAUSE, pause), pause_token=pause.token)
     _require_writes(work, "paused", reply, "nothing was switched")
     return pause.token
+
+
+def prolong_pause(ref: Ref, token: int) -> None:
+    """Let a pause that holds last `pause_ttl_s` from now, and no longer than `pause_limit_s` altogether.
+
+    The application is told by a second call of the same token. Does nothing while most of its time is left. Raises
+    UnsafeRoute where the pause is over or its limit is near, Stopped where the application does not confirm it.
+    """
+    work = open_work(ref)
+    config, pause, now = work.config, work.require_pause(token), telling.serving(work).at
+    ttl_s = min(config.hooks.pause_ttl_s, config.pause_limit_s)
+    left_s = config.pause_limit_s - (now - pause.paused_at).total_seconds()
+    if left_s < ttl_s / 4:
+        raise UnsafeRoute(
+            f"the pause came near its limit of {config.pause_limit_s:,.0f} s (pause_limit_s)",
+            advice="nothing was switched. Allow a longer one in a new migration, or take --strategy blue-green",
+        )
+    lasts_s = min(ttl_s, left_s)
+    if (pause.paused_until - now).total_seconds() >= 0.9 * lasts_s:
+        return
+    pause = work.ledger.extend_pause(work.migration.route, token, lasts_s, ref.token or None, workspace=work.workspace)
+    telling.publish(work)
+    hook = config.hooks.pause
+    if hook is not None:
+        made = telling.request(work, Action.PAUSE, replace(pause, paused_at=now))
+        reply = telling.tell(work, hook, made, pause_token=token)
+        _require_writes(work, "paused", reply, "nothing was switched")
+
+
+def _held(work: Work) -> Pause | None:
+    """The pause of this migration that holds now."""
+    pause = work.pause()
+    if pause is None or pause.migration != work.migration.id:
+        return None
+    return pause if pause.holds(telling.serving(work).at) else None
+
+
+def _new_pause(work: Work, approval: int | None) -> Pause:
+    """Within FROZEN and SWITCHING a pause that is over is renewed; the state and the approval stay."""
+    migration, ledger, ttl_s = work.migration, work.ledger, work.config.hooks.pause_ttl_s
+    state, workspace = migration.state, work.workspace
+    token = work.ref.token or None
+    if state not in _FREEZES:
+        return ledger.pause_writes(migration.route, migration.id, ttl_s, token, workspace=workspace, state_to=None)
+    return ledger.pause_writes(
+        migration.route,
+        migration.id,
+        ttl_s,
+        token,
+        workspace=workspace,
+        state_from={state},
+        state_to=_FREEZES[state],
+        approval=approval,
+    )
 
 
 def wait_for_writes(ref: Ref) -> None:

@@ -1,0 +1,189 @@
+"""Snapshot-restore: pause, digest, snapshot, digest, load, proof, switch; later writes are listed, not moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.migrating import Harness, fill, mixed_batch
+from vecferry import address
+from vecferry.errors import DataDiffer, Stopped
+from vecferry.ledger import State
+from vecferry.model import IdKind, VerdictState
+from vecferry.operations import look, migrations
+from vecferry.stores import registry
+from vecferry.strategies import steps
+from vecferry.strategies.runner import Ref
+
+KILLED = -9
+STRATEGY = "snapshot-restore"
+
+
+@pytest.fixture
+def docs(request: pytest.FixtureRequest) -> str:
+    """A source of 60 records that its application may write."""
+    url = f"memory:///{request.node.name}"
+    fill(url, [mixed_batch(60)])
+    return url
+
+
+def write(url: str, *numbers: int) -> None:
+    """The application's own write."""
+    with registry.open_target(address.parse(url)) as store:
+        for number in numbers:
+            store.write(mixed_batch(1, first=number))
+
+
+def whenever(harness: Harness, step: Callable[..., Any], act: Callable[[], None]) -> None:
+    """Do something right before a step, or the slices of one, of the next run, once."""
+    run, each, left = harness.runner.run, harness.runner.map, iter([act])
+
+    def acted(found: Any) -> None:
+        if found is step:
+            next(left, lambda: None)()
+
+    def watched(found: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
+        acted(found)
+        return run(found, ref, *args, **kwargs)
+
+    def watched_map(found: Any, ref: Ref, numbers: Any, workers: int) -> Any:
+        acted(found)
+        return each(found, ref, numbers, workers)
+
+    harness.runner.run = watched  # type: ignore[method-assign]
+    harness.runner.map = watched_map  # type: ignore[method-assign]
+
+
+def states(harness: Harness, ref: Ref) -> list[str]:
+    """The states that it went through."""
+    return [entry.detail["to"] for entry in harness.ledger.audit(ref.migration) if "to" in entry.detail]
+
+
+def test_the_exact_state_under_the_pause_arrives(harness: Harness, docs: str) -> None:
+    """Every record is in the new store, proven, and the pause that covered all of it is measured."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, slice_rows=25)
+    verdict = harness.run(ref)
+    assert verdict is not None
+    assert verdict.state is VerdictState.SAME
+    assert states(harness, ref) == [
+        "COPYING",
+        "CATCHING_UP",
+        "VERIFYING",
+        "READY",
+        "FROZEN",
+        "SWITCHING",
+        "SWITCHING",
+        "SWITCHED",
+    ]
+    assert harness.records(f"{docs}-new") == harness.records(docs)
+
+
+def serving_writes(harness: Harness, ref: Ref) -> str:
+    """What an application that asks is told of its writes."""
+    found = harness.ledger.ask_route(harness.migration(ref).route)
+    assert found is not None
+    return found.writes
+
+
+def undone(harness: Harness, ref: Ref, docs: str) -> bool:
+    """Whether the old store serves and writes go on in it."""
+    return (harness.route(ref).url, serving_writes(harness, ref)) == (docs, "open")
+
+
+def test_the_pause_covers_all_of_it_and_is_measured(harness: Harness, docs: str) -> None:
+    """The writes wait from before the first digest until after the switch, under one pause, whose length is told."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    seen = []
+    for step in (steps.begin_digest, steps.export_snapshot, steps.validate_slice, steps.check_serving):
+        whenever(
+            harness,
+            step,
+            lambda: seen.append((serving_writes(harness, ref), harness.ledger.pauses(ref.migration)[0].token)),
+        )
+    harness.run(ref)
+    assert {writes for writes, _ in seen} == {"paused"}
+    assert len({token for _, token in seen}) == 1
+    told = dict(harness.sheets[-1].rows)
+    assert told["writes paused"].endswith("the application was asked through the route only")
+    assert serving_writes(harness, ref) == "open"
+
+
+def test_s7_the_question_comes_before_the_copy(harness: Harness, docs: str) -> None:
+    """A no leaves nothing but a plan: no pause, no target; the form says what pauses, for how long, and its limit."""
+    harness.answer = False
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", pause_limit_s=900)
+    with pytest.raises(Stopped, match="declined; the state stays PLANNED"):
+        harness.run(ref)
+    text = "\n".join(harness.forms[0].lines)
+    assert "every record of" in text
+    assert "writes pause for the whole copy, about 0 s" in text
+    assert "after 900 s without a switch all is undone" in text
+    assert harness.ledger.pauses(ref.migration) == []
+    with registry.open_target(address.parse(f"{docs}-new")) as target:
+        assert not target.exists()
+
+
+def test_s7_a_yes_that_was_given_while_nobody_ran_is_found(harness: Harness, docs: str) -> None:
+    """`approve` answers in PLANNED, status names it, and the next run pauses by that very yes, once."""
+
+    def nobody(form: object, timeout_s: float) -> bool:
+        raise Stopped("nobody is there")
+
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask")
+    harness.runner._ask = nobody
+    with pytest.raises(Stopped):
+        harness.run(ref)
+    assert look.status(harness.ledger, ref.migration).next_commands[0] == f"vecferry approve {ref.migration}"
+    migrations.approve(harness.ledger, ref.migration, yes=True, by="somebody")
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert [one.used_at is not None for one in harness.ledger.approvals(ref.migration)] == [True]
+
+
+def test_s10_a_source_that_is_written_under_the_pause_is_found_and_named(harness: Harness, docs: str) -> None:
+    """A record that changed between the two digests undoes all of it: writes released, the old store serves."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.export_snapshot, lambda: write(docs, 17, 950))
+    with pytest.raises(DataDiffer, match=r"written under the pause: 1 new \(for example 'doc-950'\); 1 changed"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    assert harness.migration(ref).state is State.COPYING
+
+
+def test_a_run_after_a_source_that_changed_takes_a_new_snapshot(harness: Harness, docs: str) -> None:
+    """What was exported under the pause that failed counts for nothing; the next one moves what is there then."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, slice_rows=25)
+    whenever(harness, steps.export_snapshot, lambda: write(docs, 950))
+    with pytest.raises(DataDiffer):
+        harness.run(ref)
+    write(docs, 951, 3)
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(f"{docs}-new") == harness.records(docs)
+
+
+def test_what_changed_between_the_plan_and_the_pause_moves_too(harness: Harness, docs: str) -> None:
+    """The plan was made before the question; what the old store holds when writes pause is what arrives."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask")
+
+    def change_meanwhile(form: object, timeout_s: float) -> bool:
+        write(docs, *range(900, 940))
+        return True
+
+    harness.runner._ask = change_meanwhile
+    verdict = harness.run(ref)
+    assert harness.records(f"{docs}-new") == harness.records(docs)
+    assert verdict is not None
+    assert not [level.bound for level in verdict.levels if "stayed behind" in level.bound]
+
+
+def test_s14_later_writes_are_listed_and_not_moved(harness: Harness, docs: str) -> None:
+    """A record that reaches the old store behind the snapshot is named; the new store does not have it."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.end_switching, lambda: write(docs, 955))
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert "1 new (for example" in dict(harness.sheets[-1].rows)["late in the old store"]
+    assert (IdKind.STRING, "doc-955") not in harness.records(f"{docs}-new")
