@@ -7,6 +7,7 @@ before a read-back has said what it did.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 from vecferry.errors import Stopped, UnsafeRoute, VecferryError
@@ -24,6 +25,7 @@ __all__ = [
     "check_hooks",
     "observe_route",
     "pause_writes",
+    "prolong_pause",
     "read_back",
     "release_writes",
     "tell_switch",
@@ -80,6 +82,33 @@ def pause_writes(ref: Ref, approval: int | None = None) -> int:
     reply = telling.tell(work, hook, telling.request(work, Action.PAUSE, pause), pause_token=pause.token)
     _require_writes(work, "paused", reply, "nothing was switched")
     return pause.token
+
+
+def prolong_pause(ref: Ref, token: int) -> None:
+    """Let a pause that holds last `pause_ttl_s` from now, and no longer than `pause_limit_s` altogether.
+
+    The application is told by a second call of the same token. Does nothing while most of its time is left. Raises
+    UnsafeRoute where the pause is over or its limit is near, Stopped where the application does not confirm it.
+    """
+    work = open_work(ref)
+    config, pause, now = work.config, work.require_pause(token), telling.serving(work).at
+    ttl_s = min(config.hooks.pause_ttl_s, config.pause_limit_s)
+    left_s = config.pause_limit_s - (now - pause.paused_at).total_seconds()
+    if left_s < ttl_s / 4:
+        raise UnsafeRoute(
+            f"the pause came near its limit of {config.pause_limit_s:,.0f} s (pause_limit_s)",
+            advice="nothing was switched. Allow a longer one in a new migration, or take --strategy blue-green",
+        )
+    lasts_s = min(ttl_s, left_s)
+    if (pause.paused_until - now).total_seconds() >= 0.9 * lasts_s:
+        return
+    pause = work.ledger.extend_pause(work.migration.route, token, lasts_s, ref.token or None, workspace=work.workspace)
+    telling.publish(work)
+    hook = config.hooks.pause
+    if hook is not None:
+        made = telling.request(work, Action.PAUSE, replace(pause, paused_at=now))
+        reply = telling.tell(work, hook, made, pause_token=token)
+        _require_writes(work, "paused", reply, "nothing was switched")
 
 
 def _held(work: Work) -> Pause | None:
