@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vecferry.conditions import Condition
 from vecferry.contract import Target
 from vecferry.errors import NotFound
 from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Metric, Part, Slice, VectorField
@@ -20,7 +21,9 @@ from vecferry.stores.chroma.capabilities import MAX_BATCH_ROWS
 from vecferry.stores.chroma.checks import check_batch, check_name, check_schema, known_ids, possible_name
 from vecferry.stores.chroma.connection import Connection, Model
 from vecferry.stores.chroma.failures import LostVector
+from vecferry.stores.chroma.filters import where_of
 from vecferry.stores.chroma.in_flight import in_order
+from vecferry.stores.chroma.narrowed import NarrowedSource
 from vecferry.stores.chroma.slicing import IdList
 
 __all__ = ["ClientCollection"]
@@ -81,7 +84,17 @@ class ClientCollection(Target):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
-        wanted = self._ids().within(part.bounds, self.url)
+        yield from self._read(self._ids(), part, columns, batch_rows)
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
+        where = where_of(conditions)
+        if beside or where is None:
+            return None
+        return NarrowedSource(self, lambda: IdList(self._connection().all_ids(self._model(), where)), self._read)
+
+    def _read(self, listed: IdList, part: Slice, columns: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The records of a slice whose ids are listed."""
+        wanted = listed.within(part.bounds, self.url)
         rows = min(batch_rows, self._page_rows(columns))
         pages = (wanted.slice(start, rows) for start in range(0, len(wanted), rows))
         read = in_order(lambda ids: self._fetch(ids.to_pylist(), columns), pages, self._pages_in_flight)

@@ -97,12 +97,12 @@ class Connection:
         with translated(self.url):
             return int(self.api._count(model.id, **self._where()))
 
-    def all_ids(self, model: Model) -> list[str]:
-        """Every id, in no order that lasts."""
+    def all_ids(self, model: Model, where: Mapping[str, Any] | None = None) -> list[str]:
+        """Every id, or those of a filter over metadata, in no order that lasts."""
         if self.quota_rows is None:
-            return self._get(model, include=[])
+            return self._get(model, include=[], where=where)
         ids: dict[str, None] = {}
-        while page := self._get(model, include=[], limit=self.quota_rows, offset=len(ids)):
+        while page := self._get(model, include=[], where=where, limit=self.quota_rows, offset=len(ids)):
             ids.update(dict.fromkeys(page))
         return list(ids)
 

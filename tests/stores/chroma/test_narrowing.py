@@ -1,0 +1,77 @@
+"""Chroma's own filter spares a view records and never hides one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.grouping.narrowing import FIELD, SCALARS, conditions_for, equals, narrowed_rows, require_same
+from tests.support.chroma_server import ChromaServer
+from tests.support.examples import examples
+from vecferry import batch as batches
+from vecferry import canonical
+from vecferry.address import parse
+from vecferry.conditions import Between, Missing, Others
+from vecferry.contract import Reader, Target
+from vecferry.model import CollectionSchema, IdKind, Metric, VectorField
+from vecferry.stores import registry
+from vecferry.testing.rows import read_all
+
+VALUES: list[Any] = [*SCALARS, ["acme"], ["acme", "b"], [1], [0.5], [True], 632 / 7, 0.0, "\x00", "a\x00b", "a\x00c"]
+
+
+def filled(chroma: ChromaServer, values: list[Any], reader: Reader = Reader.FAST) -> Target:
+    """Two records of each value, and two without the key."""
+    address = parse(f"{chroma.url}/c{uuid4().hex}")
+    target = registry.open_target(address)
+    field = VectorField("", dimension=2, metric=Metric.DOT)
+    target.create(CollectionSchema("c", (field,), frozenset({IdKind.STRING})), {})
+    rows = [{FIELD: value, "acme": 1} for value in values] + [{}]
+    texts = canonical.encode_many([*rows, *rows])
+    vectors = {"": batches.dense_array(np.ones((len(texts), 2), np.float32))}
+    ids = [f"id {at}" for at in range(len(texts))]
+    target.write(batches.make(ids, IdKind.STRING, vectors=vectors, documents=[None] * len(texts), payloads=list(texts)))
+    target.close()
+    return registry.open_target(address, reader)
+
+
+@pytest.mark.parametrize("reader", [Reader.FAST, pytest.param(Reader.PUBLIC, marks=pytest.mark.slow)])
+def test_the_engines_filter_hides_nothing(chroma: ChromaServer, reader: Reader) -> None:
+    """For every kind of value that Chroma holds the view is the same as without the filter."""
+    with filled(chroma, VALUES, reader) as target:
+        require_same(target, conditions_for(VALUES))
+
+
+def test_the_engines_filter_spares_records(chroma: ChromaServer) -> None:
+    """Texts, integers and booleans are found by the server; floats, the missing, ranges and the others are not."""
+    with filled(chroma, VALUES) as target:
+        for value in ("acme", "", 1, True, 2**63 - 1):
+            assert 2 <= (narrowed_rows(target, equals(value)) or 0) <= 6  # lists with the value in them, too
+        for condition in (equals(0.5), equals(["acme"]), equals(None), Missing(FIELD), Between(FIELD, 0, 5)):
+            assert narrowed_rows(target, condition) is None
+        assert narrowed_rows(target, Others(FIELD, (equals("acme"),))) is None
+        assert narrowed_rows(target, equals("acme"), "vecferry_payload") is None
+
+
+values = st.one_of(
+    st.sampled_from(VALUES),
+    st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=3),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(-1e9, 1e9).filter(lambda number: number != 0),
+)
+
+
+@pytest.mark.slow
+@given(found=st.lists(values, min_size=1, max_size=12))
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_values_are_seen(chroma: ChromaServer, found: list[Any]) -> None:
+    """Generated values are in the same views with the filter and without."""
+    with filled(chroma, found) as target:
+        read = [canonical.decode(row.payload) for row in read_all(target).values() if row.payload]
+        require_same(target, conditions_for([payload[FIELD] for payload in read if FIELD in payload]))
+        target.drop()
