@@ -5,6 +5,7 @@ Secrets are named by reference and resolved where a store is opened; they are ne
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import os
 import re
@@ -25,13 +26,16 @@ from vecferry.model import Metric
 __all__ = [
     "PLAIN_WEBHOOK_CONSENT",
     "Approve",
+    "ApproveBy",
     "BlockReader",
     "CutoverSteps",
     "Hook",
     "Hooks",
     "MigrationConfig",
+    "Moved",
     "OnCheckFailed",
     "Reverse",
+    "Rolling",
     "SecretRef",
     "Selection",
     "StoreConfig",
@@ -47,6 +51,8 @@ Approve = Literal["ask", "auto"]
 OnCheckFailed = Literal["hold", "rollback"]
 CutoverSteps = Literal["one-step", "two-step"]
 Reverse = Literal["follow", "hold"]
+ApproveBy = Literal["each", "wave", "once"]
+Moved = Literal["hold", "follow"]
 PLAIN_WEBHOOK_CONSENT = "webhook_without_tls"
 _WRITE_TIMEOUT_S = 30.0
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -256,6 +262,23 @@ class Hooks(_Strict):
         return self
 
 
+def _borders(value: Any) -> Any:
+    """Borders as they are compared: a month is its first day, a text that is a number is one."""
+    return [_border(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _border(value: Any) -> Any:
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"\d{4}-\d{2}", value):
+        return f"{value}-01"
+    if re.fullmatch(r"-?\d+", value):
+        return int(value)
+    return float(value) if re.fullmatch(r"-?\d+\.\d+", value) else value
+
+
 class Sync(_Strict):
     """How changes of the source are carried over after the copy.
 
@@ -272,6 +295,31 @@ class Sync(_Strict):
     memory_mb: int = Field(default=1024, ge=64)
     absence_wait_s: float = Field(default=2.0, ge=0, le=3600)
     driver_timeout_s: float = Field(default=120.0, ge=0, le=3600)
+
+
+class Rolling(_Strict):
+    """How a collection is moved workspace by workspace.
+
+    `by` is the payload field that says to which one a record belongs. `ranges` are borders of half-open ranges of it,
+    dates (2024-07 is the first of July; without a zone in UTC) or numbers; what lies in none is the default group's.
+    `first` are the keys of workspaces that go before the others, which follow from the smallest to the largest. `wave`
+    is how many are filled in one go. `approve_by` says how many questions there are: one for each workspace, for each
+    wave, or one for all. `moved` says what becomes of records that changed their workspace while one of the two was
+    served by the new store already.
+    """
+
+    by: str = Field(default="workspace_id", min_length=1)
+    ranges: Annotated[tuple[str | int | float, ...], BeforeValidator(_borders)] = ()
+    first: tuple[str, ...] = ()
+    wave: int = Field(default=10, ge=1, le=1000)
+    approve_by: ApproveBy = "wave"
+    moved: Moved = "hold"
+
+    @model_validator(mode="after")
+    def _has_two_borders(self) -> Self:
+        if len(self.ranges) == 1:
+            raise ValueError("ranges need two borders at least: a range ends where the next one begins")
+        return self
 
 
 class MigrationConfig(_Strict):
@@ -291,7 +339,8 @@ class MigrationConfig(_Strict):
     `reverse` says what becomes of the old store after the switch: each sync carries into it what the new store received
     (`follow`), or nothing is written to it (`hold`). Not given: it follows where it can take writes.
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
-    `hooks` say how the application is told, `sync` how changes are carried over after the copy.
+    `hooks` say how the application is told, `sync` how changes are carried over after the copy, `rolling` how the
+    collection is divided where it moves workspace by workspace.
     `pause_limit_s` is the longest that a snapshot-restore may pause writes. `snapshot_folder` is the folder of the
     Chroma server's data, where this machine sees it: it is copied instead of being read through the server.
     """
@@ -328,6 +377,7 @@ class MigrationConfig(_Strict):
     trust_local_files: bool = False
     hooks: Hooks = Hooks()
     sync: Sync = Sync()
+    rolling: Rolling | None = None
 
     @model_validator(mode="after")
     def _agrees_to_plain_webhooks(self) -> Self:

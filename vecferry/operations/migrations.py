@@ -5,12 +5,13 @@ from __future__ import annotations
 from vecferry.address import Address
 from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, UnsafeRoute
-from vecferry.ledger import ENDED, Answer, Entry, Ledger, State
+from vecferry.ledger import ENDED, LIVE, Answer, Entry, Ledger, State
 from vecferry.model import Verdict
 from vecferry.stores import registry
 from vecferry.strategies.backup import backup_archive
 from vecferry.strategies.blue_green import blue_green, copy_and_validate
 from vecferry.strategies.export import export_archive
+from vecferry.strategies.rolling import rolling
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.snapshot_restore import snapshot_restore
 
@@ -21,8 +22,8 @@ _FILE_SUFFIXES = (".npy", ".npz", ".jsonl", ".json", ".index", ".faiss")
 _PROVEN = frozenset({State.READY, State.READS_NEW})
 _BEFORE_SWITCH = frozenset({State.PLANNED, State.COPYING, State.CATCHING_UP, State.VERIFYING, State.READY})
 
-STRATEGIES = ("blue-green", "snapshot-restore", "load", "export", "backup")
-"""The first two end with a switch, `load` with a verdict, `export` with an archive, `backup` with a sealed one."""
+STRATEGIES = ("blue-green", "rolling", "snapshot-restore", "load", "export", "backup")
+"""The first three end with a switch, `load` with a verdict, `export` with an archive, `backup` with a sealed one."""
 
 
 def start(ledger: Ledger, config: MigrationConfig, strategy: str = "blue-green") -> Ref:
@@ -58,6 +59,13 @@ def entry_of(config: MigrationConfig, strategy: str) -> Entry:
 
 def _refuse_misfit(config: MigrationConfig, strategy: str) -> None:
     """Raise BadOption for what a strategy does not do."""
+    if strategy == "rolling":
+        if config.limit is not None:
+            raise BadOption("a trial switches nothing, so there is nothing to roll", advice="leave --strategy out")
+        if config.cutover != "one-step":
+            raise BadOption("each workspace switches in one step", advice="leave --cutover out, or take blue-green")
+    elif config.rolling is not None:
+        raise BadOption("workspaces are for a rolling migration", advice="add --strategy rolling")
     if strategy != "snapshot-restore":
         if config.snapshot_folder is not None:
             raise BadOption("snapshot_folder is for a snapshot-restore", advice="add --strategy snapshot-restore")
@@ -97,8 +105,16 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
             f"migration {migration.id} is {migration.state}; it cannot go on",
             advice="start a new one with vecferry migrate",
         )
+    if migration.parent is not None:
+        raise UnsafeRoute(
+            f"{migration.id} moves one workspace of {migration.parent}, which goes on with it in its turn",
+            advice=f"vecferry resume {migration.parent}",
+        )
     if migration.strategy == "blue-green":
         return blue_green(runner, ref)
+    if migration.strategy == "rolling":
+        rolling(runner, ref)
+        return None
     if migration.strategy == "snapshot-restore":
         return snapshot_restore(runner, ref)
     if migration.strategy == "load":
@@ -108,7 +124,12 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
 
 
 def asks_in(strategy: str) -> frozenset[State]:
-    """The states in which a migration may wait for its approval: a snapshot-restore asks before it copies."""
+    """The states in which a migration may wait for its approval: a snapshot-restore asks before it copies.
+
+    The state of a rolling migration says of no single workspace whether it waits.
+    """
+    if strategy == "rolling":
+        return LIVE
     return _BEFORE_SWITCH if strategy == "snapshot-restore" else _PROVEN
 
 

@@ -13,7 +13,7 @@ from vecferry.strategies.show import show_inventory, show_plan, show_verdict
 from vecferry.strategies.sync import catch_up
 from vecferry.strategies.work import open_work
 
-__all__ = ["blue_green", "copy_and_validate"]
+__all__ = ["blue_green", "copy_and_validate", "fill_and_prove"]
 
 MAX_FIRST_PASSES = 5
 _SMALL = 0.001
@@ -36,18 +36,23 @@ def copy_and_validate(run: Runner, ref: Ref) -> Verdict:
         run.run(steps.decide, held)
         show_plan(run, held)
         run.run(steps.back_up, held)
-        run.run(steps.prepare, held)
-        numbers, workers = open_work(held).slice_numbers(), open_work(held).config.workers
-        begin(held, "export", "load")
-        run.map(steps.copy_slice, held, numbers, workers)
-        run.run(steps.finish_load, held)
-        catch_up_before_verdict(run, held)
-        run.run(steps.begin_validation, held)
-        begin(held, "validate")
-        run.map(steps.validate_slice, held, numbers, workers)
-        verdict = run.run(steps.conclude, held)
-        show_verdict(run, held, verdict)
-        steps.require_same(str(open_work(held).config.target.public()), verdict)
+        return fill_and_prove(run, held)
+
+
+def fill_and_prove(run: Runner, held: Ref) -> Verdict:
+    """From the plan to the verdict. Ends READY, or raises DataDiffer."""
+    run.run(steps.prepare, held)
+    numbers, workers = open_work(held).slice_numbers(), open_work(held).config.workers
+    begin(held, "export", "load")
+    run.map(steps.copy_slice, held, numbers, workers)
+    run.run(steps.finish_load, held)
+    catch_up_before_verdict(run, held)
+    run.run(steps.begin_validation, held)
+    begin(held, "validate")
+    run.map(steps.validate_slice, held, numbers, workers)
+    verdict = run.run(steps.conclude, held)
+    show_verdict(run, held, verdict)
+    steps.require_same(str(open_work(held).config.target.public()), verdict)
     return verdict
 
 

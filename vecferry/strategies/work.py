@@ -10,7 +10,7 @@ from typing import Any
 
 from vecferry import plain
 from vecferry.archive import Archive, Changes
-from vecferry.config import MigrationConfig, home, make_config
+from vecferry.config import MigrationConfig, Rolling, home, make_config
 from vecferry.contract import Reader, Source, Target
 from vecferry.ledger import Ledger, Migration, Pause, Route, SliceRow, State, migration_resource
 from vecferry.model import CollectionSchema, JsonObject, Receipt
@@ -26,7 +26,7 @@ from vecferry.transfer.ruled import under_rules
 
 __all__ = ["SWITCHING", "Work", "open_work"]
 
-SWITCHING = frozenset({"blue-green", "snapshot-restore"})
+SWITCHING = frozenset({"blue-green", "snapshot-restore", "rolling"})
 """Strategies that end with a switch of a route."""
 
 
@@ -53,6 +53,11 @@ class Work:
     def scope(self) -> Scope | None:
         """The workspace that this migration moves; None where it moves the whole collection."""
         return scope_of(self.ledger, self.migration)
+
+    @property
+    def rolling(self) -> Rolling:
+        """How the collection is divided where it moves workspace by workspace."""
+        return self.config.rolling or Rolling()
 
     @property
     def switches(self) -> bool:

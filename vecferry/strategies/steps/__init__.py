@@ -103,9 +103,12 @@ from vecferry.strategies.steps.snapshot import (
 )
 from vecferry.strategies.steps.snapshot_form import snapshot_form
 from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
+from vecferry.strategies.steps.wave_approval import answer_wave, wave_approved, wave_form
+from vecferry.strategies.steps.workspaces import decide_workspace, find_workspaces, require_rolling
 from vecferry.strategies.steps.write_back import copy_old, fence_return, settle_return
 
 __all__ = [
+    "answer_wave",
     "approval_form",
     "approve_return",
     "approved",
@@ -134,6 +137,7 @@ __all__ = [
     "copy_store_files",
     "decide",
     "decide_conflicts",
+    "decide_workspace",
     "digest_slice",
     "drop_new",
     "drop_old",
@@ -150,6 +154,7 @@ __all__ = [
     "find_changes",
     "find_return",
     "find_stage",
+    "find_workspaces",
     "finish_export",
     "finish_load",
     "follow_alias_back",
@@ -185,6 +190,7 @@ __all__ = [
     "require_droppable",
     "require_pinned",
     "require_reads_there",
+    "require_rolling",
     "require_same",
     "require_switched",
     "require_unchanged",
@@ -203,6 +209,8 @@ __all__ = [
     "wait_for_writes",
     "wait_out_writes",
     "watched",
+    "wave_approved",
+    "wave_form",
     "weigh_return",
     "write_cutover",
     "write_delta",

@@ -10,7 +10,7 @@ from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.work import Work, open_work
 
-__all__ = ["CHECK_FAILED", "approval_form", "approved", "record_answer"]
+__all__ = ["CHECK_FAILED", "approval_form", "approved", "pause_s", "record_answer"]
 
 CHECK_FAILED = {
     "hold": "if the check after the switch fails, writes stay paused until a person decides or the pause ends",
@@ -35,7 +35,10 @@ def approval_form(ref: Ref) -> ApprovalForm:
         valid_for_s=work.config.approve_valid_s,
     )
     what = "Let the reads of {!r} go to the new store?" if about_reads else "Switch {!r} to the new store?"
-    return ApprovalForm(ref.migration, number, what.format(work.migration.route), tuple(lines))
+    title = what.format(work.migration.route)
+    return ApprovalForm(
+        ref.migration, number, title if work.workspace is None else f"{title} ({work.workspace})", tuple(lines)
+    )
 
 
 def _of_switch(work: Work) -> list[str]:
@@ -43,11 +46,12 @@ def _of_switch(work: Work) -> list[str]:
     before = f"; reads go there since {route.changed_at:%Y-%m-%d %H:%M:%S} UTC" if route.reads_url else ""
     way_back = "the new store stays too" if not route.reads_url else "before the switch it sends the reads back"
     return [
-        f"route {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}){before}",
+        f"route {work.subject}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}){before}",
         f"{work.plan.rows:,} records were compared one by one: verdict same",
         *switch_plan(config.hooks, work.alias_plan().says),
         *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
-        f"the pause lasts about {_pause_s(work):,.0f} s, by what reading took so far: the old store is read twice, the "
+        *_of_workspace(work),
+        f"the pause lasts about {pause_s(work):,.0f} s, by what reading took so far: the old store is read twice, the "
         f"{'new one' if route.reads_url else 'ids of the new one'} once",
         f"what changed since is carried over under the pause, at most {config.max_final_delta:,} records",
         CHECK_FAILED[config.on_check_failed],
@@ -71,7 +75,15 @@ def _of_reads(work: Work) -> list[str]:
     ]
 
 
-def _pause_s(work: Work) -> float:
+def _of_workspace(work: Work) -> list[str]:
+    if work.scope is None:
+        return []
+    if work.scope.is_default:
+        return ["the pause is one of the whole collection, and its route moves; workspaces that moved stay as they are"]
+    return ["the pause has to cover every writer that can move records into or out of this workspace"]
+
+
+def pause_s(work: Work) -> float:
     """How long a switch will pause writes, from measured times.
 
     Estimated once, so that the same question keeps its number.

@@ -1,0 +1,81 @@
+"""One question for several workspaces: each has a question of its own, and one answer is given to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vecferry.ledger import Answer, Kind, Ledger
+from vecferry.strategies.runner import ApprovalForm, Ref
+from vecferry.strategies.steps.approval import approval_form, approved, pause_s
+from vecferry.strategies.work import open_work
+
+__all__ = ["answer_wave", "wave_approved", "wave_form"]
+
+_MAX_NAMED = 20
+
+
+def wave_form(ref: Ref, numbers: Sequence[int]) -> ApprovalForm | None:
+    """The question for these workspaces, less those that have their yes; None where nothing is to ask.
+
+    The yes to it is bound to the question of each: to its verdict, its route and its limits.
+    """
+    work = open_work(ref)
+    asked: dict[str, int] = {}
+    lines: list[str] = []
+    for one in work.ledger.workspaces(ref.migration):
+        child = Ref(ref.ledger, one.child)
+        if one.number not in set(numbers) or approved(child, form := approval_form(child)):
+            continue
+        asked[one.child] = form.number
+        seconds = pause_s(open_work(child))
+        lines.append(f"workspace {one.key}: {one.rows:,} records, every one compared; pauses about {seconds:,.0f} s")
+    if not asked:
+        return None
+    shown = lines[:_MAX_NAMED]
+    if len(lines) > _MAX_NAMED:
+        shown.append(f"and {len(lines) - _MAX_NAMED:,} more: vecferry workspaces {ref.migration}")
+    told = [*shown, *_common(ref)]
+    config = work.config
+    content = {"lines": told, "questions": asked}
+    number = work.ledger.ask_approval(ref.migration, content, kind=Kind.WORKSPACES, valid_for_s=config.approve_valid_s)
+    title = f"Switch {len(asked):,} workspaces of {work.migration.route!r} to the new store?"
+    return ApprovalForm(ref.migration, number, title, tuple(told))
+
+
+def _common(ref: Ref) -> list[str]:
+    work = open_work(ref)
+    config = work.config
+    return [
+        f"one after the other: {config.source.public()} -> {config.target.public()}, each under a pause of its own",
+        "a pause has to cover every writer that can move records into or out of its workspace",
+        f"what changed since is carried over under each pause, at most {config.max_final_delta:,} records",
+        "nothing is written to the old store before a way back",
+        f"way back of one: vecferry rollback {ref.migration} --workspace KEY; the others stay",
+        f"a yes is good for one switch of each, and for {config.approve_valid_s / 3600:,.0f} h",
+    ]
+
+
+def wave_approved(ref: Ref, form: ApprovalForm) -> bool:
+    """Whether this very question has its yes already."""
+    found = open_work(ref).ledger.approval(ref.migration, form.number)
+    return found is not None and found.answer is Answer.APPROVED
+
+
+def answer_wave(ref: Ref, form: ApprovalForm, *, yes: bool, by: str = "a person") -> None:
+    """Give the answer to the question, and a yes to that of each workspace. A second time changes nothing.
+
+    Raises UnsafeRoute, ConfigError where a workspace's question is not what it was.
+    """
+    ledger = open_work(ref).ledger
+    ledger.answer_approval(ref.migration, form.number, Answer.APPROVED if yes else Answer.REJECTED, by=by)
+    if not yes:
+        return
+    found = ledger.approval(ref.migration, form.number)
+    assert found is not None, "it was answered just now"
+    for child, number in found.form["questions"].items():
+        _pass_on(ledger, child, number, found.answered_by or by)
+    ledger.use_approval(ref.migration, form.number, kind=Kind.WORKSPACES)
+
+
+def _pass_on(ledger: Ledger, child: str, number: int, by: str) -> None:
+    ledger.answer_approval(child, number, Answer.APPROVED, by=by)

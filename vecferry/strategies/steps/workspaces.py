@@ -1,0 +1,106 @@
+"""Phases of a rolling migration: which workspaces there are, and the plan of one of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from vecferry import failpoints
+from vecferry.archive import Archive
+from vecferry.conditions import Between, to_plain
+from vecferry.config import Rolling
+from vecferry.errors import BadOption, PlanRefused
+from vecferry.grouping import ByField, ByRanges, Group, discover, not_carried
+from vecferry.ledger import DEFAULT_WORKSPACE, Workspace
+from vecferry.stores import registry
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.work import Work, open_work
+from vecferry.transfer import handles, progress, retry
+from vecferry.transfer.plan import Plan, cut
+
+__all__ = ["MAX_FORMS", "decide_workspace", "find_workspaces", "require_rolling"]
+
+MAX_FORMS = 50
+"""Nobody reads more forms than this; one form then covers several workspaces."""
+
+
+def require_rolling(ref: Ref) -> None:
+    """Raise PlanRefused for stores of which one part cannot be written and served apart from the rest."""
+    config = open_work(ref).config
+    for side, store in (("source", config.source), ("target", config.target)):
+        scheme = store.public().scheme
+        if registry.holds_files(scheme) or registry.entry(scheme).only_read:
+            raise PlanRefused(
+                f"the {side} {store.public()} is made of files, which are served as a whole",
+                advice="move it in one go: vecferry migrate --strategy blue-green",
+            )
+
+
+def find_workspaces(ref: Ref) -> None:
+    """Count the groups of the source and enter each as a workspace, in the order of work; once.
+
+    Raises PlanRefused where the target could not tell them apart, DataDiffer where their sum is not the exact count.
+    """
+    work = open_work(ref)
+    if work.ledger.workspaces(ref.migration):
+        return
+    rolling = work.rolling
+    progress.begin(ref.migration, "groups", work.plan.rows)
+    found = discover(work.source(), _by(rolling), work.limits("groups"))
+    reason = not_carried([group.condition for group in found.groups], work.plan.mapping)
+    if reason:
+        raise PlanRefused(reason, advice=f"group by another field; vecferry abort {ref.migration} ends this migration")
+    if rolling.approve_by == "each" and len(found.groups) > MAX_FORMS:
+        raise PlanRefused(
+            f"{len(found.groups):,} workspaces would be {len(found.groups):,} questions",
+            advice=f"give --approve-by wave or once; vecferry abort {ref.migration} ends this migration",
+        )
+    ordered = _ordered(found.groups, rolling.first)
+    rows = [
+        Workspace(number, group.key, group.rows, condition=to_plain(group.condition))
+        for number, group in enumerate(ordered, 1)
+    ]
+    work.ledger.store_workspaces(ref.migration, rows, ref.token)
+    failpoints.reached("rolling.workspaces_stored")
+    work.release()
+
+
+def _by(rolling: Rolling) -> ByField | ByRanges:
+    borders = rolling.ranges
+    if not borders:
+        return ByField(rolling.by)
+    pairs = itertools.pairwise(borders)
+    return ByRanges(tuple(Between(rolling.by, start, end) for start, end in pairs))
+
+
+def _ordered(groups: Sequence[Group], first: Sequence[str]) -> list[Group]:
+    """Those named first in their order, then the smallest first; the group of all others last."""
+    known = {group.key for group in groups}
+    for key in first:
+        if key not in known or key == DEFAULT_WORKSPACE:
+            raise BadOption(f"no record is in the workspace {key}", advice="`--order` names workspaces that there are")
+    place = {key: at for at, key in enumerate(first)}
+    return sorted(
+        groups,
+        key=lambda group: (group.key == DEFAULT_WORKSPACE, place.get(group.key, len(place)), group.rows, group.key),
+    )
+
+
+def decide_workspace(ref: Ref) -> None:
+    """The plan of one workspace: what the whole collection's says, and slices of its own."""
+    work = open_work(ref)
+    if work.migration.planned_at is not None:
+        return
+    whole = Work(Ref(ref.ledger, work.owner), work.ledger)
+    place, config = work.ledger.workspace(work.owner, str(work.workspace)), work.config
+    handles.release(config.source.address())
+    slices = retry.call(
+        config.retry_budget_s, lambda: cut(work.source(), place.rows, config.slice_rows, config.workers)
+    )
+    plan = Plan(whole.plan.schema, whole.plan.mapping, place.rows, whole.plan.fingerprint, slices)
+    for name in ("identity", "backup"):
+        known = whole.fact(name)
+        if known is not None:
+            work.ledger.set_fact(ref.migration, name, known, ref.token)
+    Archive.create(work.archive_folder, plan.schema.name, plan.to_json())
+    work.ledger.store_plan(ref.migration, plan.to_json(), slices, ref.token)
