@@ -91,6 +91,12 @@ def copy_old(ref: Ref) -> str:
     return steps.copy_old(ref)
 
 
+@step("wait for earlier writes")
+def fence_return(ref: Ref) -> None:
+    """Wait until no write of a dead run can take effect any more."""
+    steps.fence_return(ref)
+
+
 @step("write to the old store")
 def settle_return(ref: Ref) -> int:
     """Load recorded reverse deltas and read them back."""

@@ -36,16 +36,17 @@ SYNCED = frozenset({State.CATCHING_UP, State.VERIFYING, State.READY, State.READS
 
 FORWARD = SYNCED | {State.FROZEN}
 REVERSE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLED_BACK_UNMERGED})
+_SWITCHING = {Direction.FORWARD: State.SWITCHING, Direction.REVERSE: State.ROLLBACK_SWITCHING}
 _ALLOWED = {Direction.FORWARD: FORWARD, Direction.REVERSE: REVERSE}
 
 
 def require_direction(work: Work, direction: Direction) -> None:
     """Raise UnsafeRoute where writing in this direction would overwrite what the application writes now.
 
-    In SWITCHING the old store is carried over once more only while nobody can have followed the route.
+    Once the route has moved, what it left is carried over once more only while nobody can have followed it.
     """
     state = work.migration.state
-    again = state is State.SWITCHING and direction is Direction.FORWARD and not telling.may_be_followed(work)
+    again = state is _SWITCHING[direction] and not telling.may_be_followed(work)
     if state not in _ALLOWED[direction] and not again:
         raise UnsafeRoute(
             f"migration {work.ref.migration} is {state}: nothing may be carried over {direction} now",

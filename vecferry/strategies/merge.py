@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vecferry.errors import DataDiffer
 from vecferry.ledger import Direction, settled
 from vecferry.strategies import steps
+from vecferry.strategies.catching_up import open_deltas
 from vecferry.strategies.pausing import MAX_LAST_PASSES
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.runner import Ref, Runner
@@ -45,24 +46,21 @@ def look_at_both(run: Runner, held: Ref) -> None:
 
 
 def carry_back(run: Runner, held: Ref, settlement: Settlement, before: Carried | None = None) -> Carried:
-    """Finish what is open, then one pass over both stores, and what it found to the old one.
+    """One pass over both stores, and what it found to the old one; what a dead run left open is merged anew with it.
 
-    Conflicts are decided once, by the first pass. Raises UnsafeRoute where one is open, or a brake holds.
+    Conflicts are decided once, by the first pass. Where the old store was written between merge and write, the rest is
+    left to the next pass. Raises UnsafeRoute where a conflict is open, or a brake holds.
     """
-    _finish(run, held)
+    run.run(steps.fence_return, held)
     look_at_both(run, held)
     decide = run.run(steps.decide_conflicts, held, settlement) if before is None else before.decide
     found = run.run(steps.write_return, held, decide, settlement)
-    _finish(run, held)
+    run.run(steps.copy_old, held)
+    run.run(steps.settle_return, held)
     if before is None:
         return Carried(found.counts, found, decide)
     before.add(found)
     return before
-
-
-def _finish(run: Runner, held: Ref) -> None:
-    run.run(steps.copy_old, held)
-    run.run(steps.settle_return, held)
 
 
 def until_quiet(run: Runner, held: Ref, settlement: Settlement, carried: Carried) -> None:
@@ -72,7 +70,8 @@ def until_quiet(run: Runner, held: Ref, settlement: Settlement, carried: Carried
         pause = work.pause()
         assert pause is not None, "the strategy paused the writes"
         work.require_pause(pause.token)
-        if settled(work.ledger.passes(held.migration, Direction.REVERSE), pause.paused_at):
+        quiet = settled(work.ledger.passes(held.migration, Direction.REVERSE), pause.paused_at)
+        if quiet and not open_deltas(work, Direction.REVERSE):
             return
         carry_back(run, held, settlement, carried)
     raise DataDiffer(

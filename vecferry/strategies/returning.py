@@ -5,7 +5,7 @@ Files are never edited: a copy beside them takes their place, once there is anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from vecferry.address import Address, parse
 from vecferry.config import StoreConfig
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import UnsafeRoute
-from vecferry.mapping import Mapping
 from vecferry.forwarding import ForwardingSource
+from vecferry.ledger import Delta, Direction
+from vecferry.mapping import Mapping
 from vecferry.model import CollectionSchema, JsonObject
 from vecferry.stores import registry
-from vecferry.strategies.catching_up import known_state, pass_folder
+from vecferry.strategies.catching_up import known_state, open_deltas, pass_folder
 from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.work import Work
 from vecferry.transfer import fence, handles
@@ -30,6 +31,7 @@ from vecferry.transfer.conflicts import Decide
 from vecferry.transfer.decoded import DecodedSource
 from vecferry.transfer.differences import read_candidates
 from vecferry.transfer.holding import reasons_not_held
+from vecferry.transfer.intents import Intents
 from vecferry.transfer.merge import Rules
 from vecferry.transfer.merge.comparing import bisected
 from vecferry.transfer.merge.inputs import CannotHold
@@ -47,11 +49,15 @@ __all__ = [
     "Settlement",
     "copy_address",
     "is_of_files",
+    "left_deltas",
+    "mark_left",
     "merging_of",
     "old_address",
     "old_store",
     "old_writer",
+    "own_deltas",
     "return_way",
+    "seen_path",
     "side_folder",
     "side_spool",
     "subjects_of",
@@ -61,6 +67,9 @@ WAY_BACK_FACT = "way back"
 """`{"url": ...}`: the copy that takes the place of files; absent where the old store itself is written."""
 
 OLD, NEW = "old", "new"
+
+_LEFT = "reverse deltas left"
+"""`{"token": ..., "numbers": [...]}`: which of its own a run leaves to its next merge."""
 
 _READING_ONLY = {"faiss": ("metadata", "id", "by")}
 """Options that say how somebody else's files are to be read, by scheme; our own need none."""
@@ -135,6 +144,31 @@ def return_way(work: Work) -> Reverse:
     return Reverse(work.plan.schema, old.capabilities(), encoding_of(old))
 
 
+def own_deltas(work: Work) -> list[Delta]:
+    """Open reverse deltas that this run recorded and has to finish."""
+    left = {delta.number for delta in left_deltas(work)}
+    return [delta for delta in open_deltas(work, Direction.REVERSE) if delta.number not in left]
+
+
+def left_deltas(work: Work) -> list[Delta]:
+    """Open reverse deltas that nobody finishes: of a dead run, or met by a late write. The next merge replaces them."""
+    marked = work.fact(_LEFT) or {}
+    mine = marked.get("numbers", []) if marked.get("token") == work.ref.token else []
+    found = open_deltas(work, Direction.REVERSE)
+    return [delta for delta in found if delta.note.get("token") != work.ref.token or delta.number in mine]
+
+
+def mark_left(work: Work, numbers: Sequence[int]) -> None:
+    """Leave these deltas of this run, and no others, to the next merge."""
+    marked = {"token": work.ref.token, "numbers": list(numbers)}
+    work.ledger.set_fact(work.ref.migration, _LEFT, marked, work.ref.token)
+
+
+def seen_path(work: Work, number: int) -> Path:
+    """Where a merge keeps what the old store held of the records of a delta: hidden, no part of the archive."""
+    return Path(work.archive.place) / ".passes" / f"seen-{number:05d}.npy"
+
+
 def side_folder(work: Work, number: int, side: str) -> Path:
     """Where a pass lays aside what it reads of one store."""
     return pass_folder(work, number) / side
@@ -172,7 +206,11 @@ def merging_of(work: Work, decide: Decide) -> Merging:
         decide=decide,
     )
     wait_s = work.config.sync.absence_wait_s
-    return Merging(old, new, work.archive, rules, lambda: fence.wait(wait_s, work.check), work.limits("merge"))
+    numbers = [delta.number for delta in left_deltas(work)]
+    intents = Intents(work.archive, numbers, Path(work.archive.place) / ".passes")
+    return Merging(
+        old, new, work.archive, rules, lambda: fence.wait(wait_s, work.check), work.limits("merge"), intents.of
+    )
 
 
 def _judge(old: Source) -> CannotHold:

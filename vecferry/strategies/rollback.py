@@ -56,7 +56,8 @@ def dry_run(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Figure
 def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
     """Carry back, pause, carry back what is left, switch the route, follow, check, release, look for late records.
 
-    What a dead run left is finished where the route has moved, else undone and begun anew.
+    What a dead run left is undone and begun anew; where the route has moved it is finished, after one more look at the
+    new store where that may have been written.
     """
     work = open_work(ref)
     with working(ref, f"target:{work.config.source.public()}") as held:
@@ -66,8 +67,10 @@ def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
         carried = None
         if stage in (ReturnStage.NONE, ReturnStage.BEGUN):
             carried = return_to_old(run, held, settlement)
-        elif stage is ReturnStage.COMMITTED:
-            take_up(run, held)
+        elif stage is ReturnStage.UNSEEN:
+            carried = carry_once_more(run, held, settlement)
+        elif stage is ReturnStage.FOLLOWED:
+            release(run, held)  # in the ledger it is over; the application may wait for this
         elif stage is ReturnStage.UNMERGED:
             raise UnsafeRoute(
                 f"the route of {ref.migration} went back already, without what the new store had received",
@@ -121,6 +124,7 @@ def merge_into_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     approval = run.run(steps.approve_return, held, settlement)
     run.run(steps.probe_rights, held)
     run.run(steps.check_hooks, held)
+    run.run(steps.fence_return, held)  # here, because it may take longer than a pause should
     with released_after_failure(run, held):
         freeze(run, held)
         carried = carry_back(run, held, settlement)
@@ -159,10 +163,18 @@ def return_to_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:
     return carried
 
 
-def take_up(run: Runner, held: Ref) -> None:
-    """The route moved back and the run died: pause again, unless that pause still holds."""
-    run.run(steps.pause_writes, held, None)
-    run.run(steps.wait_for_writes, held)
+def carry_once_more(run: Runner, held: Ref, settlement: Settlement) -> Carried:
+    """The route moved back, the run died, its pause ended, and nobody can have followed: pause, and look again.
+
+    What the new store has received since goes to the old one, or to the copy of its files, like all before it.
+    """
+    run.run(steps.fence_return, held)
+    with released_after_failure(run, held):
+        run.run(steps.pause_writes, held, None)
+        run.run(steps.wait_for_writes, held)
+        carried = carry_back(run, held, settlement)
+        until_quiet(run, held, settlement, carried)
+    return carried
 
 
 def finish(run: Runner, held: Ref, carried: Carried | None) -> None:

@@ -5,7 +5,7 @@ The merge itself is `vecferry.transfer.merge`; here is what brings it its batche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,7 +26,7 @@ from vecferry.transfer import retry
 from vecferry.transfer.conflicts import Conflicts
 from vecferry.transfer.known import ARCHIVED_HASH, KNOWN_SCHEMA, LIVE
 from vecferry.transfer.limits import Limits
-from vecferry.transfer.merge import Carried, Known, MergeCounts, MergePlan, Rules, merge
+from vecferry.transfer.merge import Carried, Intent, Known, MergeCounts, MergePlan, Rules, merge
 from vecferry.transfer.subjects import TEXTS, Group, Subjects
 
 __all__ = ["Merged", "Merging", "Outcome", "delta_rows"]
@@ -77,16 +77,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """One batch: what is known of its records (`KNOWN_SCHEMA`), and the plan for them."""
+    """One batch: what is known of its records (`KNOWN_SCHEMA`), the plan for them, what the old store has of them."""
 
     known: pa.RecordBatch
     plan: MergePlan
+    old: pa.RecordBatch
+
+
+def _no_intents(ids: pa.RecordBatch) -> Sequence[Intent]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Merging:
     """How records are merged: `old` in the source's terms, `new` as stored. `wait` passes between two reads that must
-    both miss a record before it counts as gone."""
+    both miss a record before it counts as gone. `intents`: what open deltas say of some ids."""
 
     old: Source
     new: Source
@@ -94,6 +99,7 @@ class Merging:
     rules: Rules
     wait: Callable[[], None]
     limits: Limits
+    intents: Callable[[pa.RecordBatch], Sequence[Intent]] = _no_intents
 
     def run(self, subjects: Subjects, outcome: Outcome) -> Iterator[Merged]:
         """Merge all, batch by batch; `outcome` adds up. Memory: a few copies of a batch, and the ids of what is gone.
@@ -147,7 +153,8 @@ class Merging:
             old, new = _only(old, known), self._of_these(Group(known, sure[sure], group.natives), links, new)
         live = known.filter(_live(known))
         records = self.archive.fetch(columns.ids_of(live))
-        return Merged(known, merge(old, new, Known.of(_pairs(known), records), self.rules))
+        intents = self.intents(columns.ids_of(known))
+        return Merged(known, merge(old, new, Known.of(_pairs(known), records), self.rules, intents), old)
 
     def _sure(
         self, group: Group, links: pa.RecordBatch, old: pa.RecordBatch, new: pa.RecordBatch, before: Mask
@@ -208,12 +215,12 @@ def _digest_of(ids: pa.RecordBatch) -> Digest:
 
 
 def delta_rows(merged: Merged, vectors: tuple[VectorField, ...], first: int) -> Iterator[DeltaRows]:
-    """The rows of a reverse delta: what is written to the old store, what is removed, and what both sides did alike.
+    """The rows of a reverse delta: what is written to the old store, what is removed, and what is settled as it is.
 
-    `first` is the `seq` of the first row. Recording what was done alike keeps the known state true.
+    `first` is the `seq` of the first row. Recording what was done alike, or won, keeps the known state true.
     """
     plan = merged.plan
-    for carried in (plan.upserts, plan.same):
+    for carried in (plan.upserts, plan.same, plan.won):
         if len(carried):
             yield _upserts(carried, merged.known, vectors, first)
             first += len(carried)

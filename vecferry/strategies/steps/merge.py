@@ -5,64 +5,54 @@ Like a pass forward: what is found becomes a delta, recorded before its first wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from vecferry import batch as columns
 from vecferry import failpoints
-from vecferry.address import Address
 from vecferry.archive import DeltaRows
 from vecferry.archive.conflicts import write_losers
 from vecferry.config import MigrationConfig
-from vecferry.contract import Reader, Source
+from vecferry.contract import Source
 from vecferry.errors import UnsafeRoute
-from vecferry.ledger import Direction, Pass, State
-from vecferry.model import Metric
-from vecferry.strategies.catching_up import commit_deltas, known_state, open_deltas, require_direction, same_of
+from vecferry.ledger import Delta, Direction, Pass, State
+from vecferry.strategies.catching_up import known_state, require_direction
 from vecferry.strategies.returning import (
     NEW,
     OLD,
-    WAY_BACK_FACT,
     Settlement,
-    copy_address,
-    is_of_files,
+    left_deltas,
+    mark_left,
     merging_of,
     old_address,
     old_store,
-    old_writer,
-    return_way,
+    seen_path,
     side_folder,
     side_spool,
     subjects_of,
 )
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
-from vecferry.transfer import fence, handles, passes, progress, retry
+from vecferry.transfer import handles, passes, progress, retry
 from vecferry.transfer.brakes import Brakes, Counted, Release, applied
 from vecferry.transfer.conflict_files import read_decisions, write_conflicts
 from vecferry.transfer.conflicts import Choice, Decide, prefer, undecided
-from vecferry.transfer.copying import COPIED_BY, copied_schema, copy_files
-from vecferry.transfer.decoded import MARK_VERSION
-from vecferry.transfer.deltas import load_delta, read_back_delta
 from vecferry.transfer.differences import Differences, Side, compare
+from vecferry.transfer.intents import Seen
 from vecferry.transfer.merge import MergeCounts
-from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.way_back import Merging, Outcome, delta_rows
 
 __all__ = [
     "Weighed",
     "begin_return",
-    "copy_old",
     "decide_conflicts",
-    "load_return",
-    "prove_return",
-    "settle_return",
     "spool_return",
     "weigh_return",
     "write_return",
@@ -188,20 +178,22 @@ def weigh_return(ref: Ref, decide: Decide) -> Weighed:
 def write_return(ref: Ref, decide: Decide, settlement: Settlement) -> Weighed:
     """The same, and what the old store has to be given is recorded as a delta: the intent of its writes.
 
-    Raises UnsafeRoute, with nothing recorded, for an open conflict or where a brake holds.
+    It takes the place of what a dead run left open. Raises UnsafeRoute, with nothing recorded, for an open conflict or
+    where a brake holds.
     """
     work = open_work(ref)
     require_direction(work, Direction.REVERSE)
     new, old, outcome = _compared(work)
-    found = _last(work)
+    found, left = _last(work), left_deltas(work)
     number = work.ledger.reserve_delta(ref.migration, Direction.REVERSE, ref.token)
     maker = _Maker(work, merging_of(work, decide), outcome)
     written = work.archive.write_delta(number, work.plan.schema.vectors, maker.rows(found))
     weighed = _ended(work, found, new, old, outcome)
     _refuse_open(work, outcome, settlement)
-    allowed = _braked(work, outcome, settlement.release)
+    allowed = _braked(work, outcome, settlement.release, left)
     if outcome.losers:
         write_losers(work.archive.storage, number, work.plan.schema.vectors, outcome.losers)
+    Seen.save(seen_path(work, number), maker.seen)
     failpoints.reached("return.written")
     if written.receipt.rows:
         digests = {"added": str(written.shift.added), "removed": str(written.shift.removed)}
@@ -211,20 +203,26 @@ def write_return(ref: Ref, decide: Decide, settlement: Settlement) -> Weighed:
         work.ledger.record_delta(
             ref.migration, Direction.REVERSE, number, written.receipt, counts, ref.token, note=note
         )
+    if left and not weighed.waiting and not weighed.incomplete:
+        for delta in left:
+            work.ledger.forget_delta(ref.migration, delta.number, ref.token)
+        mark_left(work, ())
     return weighed
 
 
 class _Maker:
-    """Makes the rows of a delta while records are merged."""
+    """Makes the rows of a delta while records are merged; `seen` is what the old store held of them."""
 
     def __init__(self, work: Work, merging: Merging, outcome: Outcome) -> None:
         self._work, self._merging, self._outcome, self._seq = work, merging, outcome, 0
+        self.seen: list[npt.NDArray[np.uint8]] = []
 
     def rows(self, found: Pass) -> Iterator[DeltaRows]:
         subjects = subjects_of(self._work, found.number)
         for merged in self._merging.run(subjects, self._outcome):
             for rows in delta_rows(merged, self._work.plan.schema.vectors, self._seq):
                 self._seq += len(rows)
+                self.seen.append(Seen.row_hashes(rows.ids(), merged.old))
                 yield rows
 
 
@@ -302,11 +300,16 @@ def _refuse_open(work: Work, outcome: Outcome, settlement: Settlement) -> None:
     )
 
 
-def _braked(work: Work, outcome: Outcome, release: Release) -> bool:
-    """Whether a person let more through than the brakes do. Raises UnsafeRoute where one holds."""
+def _braked(work: Work, outcome: Outcome, release: Release, left: Sequence[Delta]) -> bool:
+    """Whether a person let more through than the brakes do. Raises UnsafeRoute where one holds.
+
+    What was let through for a delta that a dead run left open is not asked for again.
+    """
     shown = {"deletes": str(outcome.deletes), "changes": str(outcome.changes)}
     now = Counted(outcome.counts.deleted, outcome.counts.changed)
-    rows, since = work.archive.manifest().current.count, _since_yes(work)
+    if any(now.deletes <= one.counts["deleted"] and now.changes <= one.counts["changed"] for one in _let_through(left)):
+        return True
+    rows, since = work.archive.manifest().current.count, _since_yes(work, left)
     allowance = release.bound_to(work.fact(_BRAKE) or {})
     try:
         return applied(_brakes(work.config), rows, since, now, shown, allowance, work.ref.migration)
@@ -326,103 +329,16 @@ def _brakes(config: MigrationConfig) -> Brakes:
     return Brakes(sync.max_deletes, sync.max_delete_percent, sync.max_changes, sync.max_change_percent)
 
 
-def _since_yes(work: Work) -> list[Counted]:
-    """What reverse deltas did since a person let something through."""
+def _let_through(left: Sequence[Delta]) -> list[Delta]:
+    return [delta for delta in left if delta.note.get("allowed")]
+
+
+def _since_yes(work: Work, left: Sequence[Delta]) -> list[Counted]:
+    """What reverse deltas did since a person let something through, but for those that are merged anew."""
     found: list[Counted] = []
     for delta in work.ledger.deltas(work.ref.migration, Direction.REVERSE):
+        if delta in left:
+            continue
         count = Counted(delta.counts["deleted"], delta.counts["changed"])
         found = [] if delta.note.get("allowed") else [*found, count]
     return found
-
-
-# Writing
-
-
-def settle_return(ref: Ref) -> int:
-    """Load and read back what an earlier run recorded and did not finish; how many deltas that were."""
-    work = open_work(ref)
-    left = len(open_deltas(work, Direction.REVERSE))
-    if left:
-        load_return(ref)
-        prove_return(ref)
-    else:
-        commit_deltas(work)
-    return left
-
-
-def copy_old(ref: Ref) -> str:
-    """Where the old store is made of files and something is to be written: copy them beside themselves, and prove it.
-
-    Returns the URL of the copy, `""` where none is needed. A second time finds it there.
-    """
-    work = open_work(ref)
-    if not is_of_files(work) or not open_deltas(work, Direction.REVERSE):
-        return ""
-    known = work.fact(WAY_BACK_FACT)
-    if known is not None:
-        return str(known["url"])
-    address = copy_address(work)
-    old, new = handles.source(work.config.source.address()), handles.target(address)
-    described = old.describe()
-    mark = {"vecferry": MARK_VERSION, **(described.mark or {}), COPIED_BY: ref.migration, "copy_of": old.url}
-    schema = copied_schema(described, _metrics(work))
-    progress.begin(ref.migration, _PHASE, work.plan.rows)
-    fingerprint = copy_files(old, new, partial(_opened, address), schema, mark, work.limits(_PHASE))
-    failpoints.reached("return.copied")
-    work.ledger.set_fact(ref.migration, WAY_BACK_FACT, {"url": str(address), "fingerprint": fingerprint}, ref.token)
-    return str(address)
-
-
-def _opened(address: Address) -> Source:
-    handles.release(address)
-    return handles.target(address, Reader.PUBLIC)
-
-
-def _metrics(work: Work) -> dict[str, Metric]:
-    """The metric of each vector of the source: as its plan has it, or as the new store uses it."""
-    moved = {source.name: target.metric for source, target, _ in work.plan.mapping.vectors.moved()}
-    found = {one.name: one.metric or moved.get(one.name) for one in work.plan.schema.vectors}
-    return {name: metric for name, metric in found.items() if metric is not None}
-
-
-def load_return(ref: Ref) -> int:
-    """Write every recorded delta into the old store, or the copy of its files; the rows. Again changes nothing."""
-    work = open_work(ref)
-    require_direction(work, Direction.REVERSE)
-    way, rows = return_way(work), 0
-    writer = old_writer(work)
-    for delta in open_deltas(work, Direction.REVERSE):
-        done = load_delta(work.archive, delta.number, way, writer, work.limits("delta"))
-        if (done.unknown_fate or delta.note.get("token") != ref.token) and not is_of_files(work):
-            _let_calls_end(work)
-        work.ledger.record_delta_loaded(ref.migration, delta.number, ref.token)
-        failpoints.reached("return.loaded")
-        rows += done.written + done.removed
-    handles.release(old_address(work))
-    return rows
-
-
-def _let_calls_end(work: Work) -> None:
-    """Wait until no call that was made before can take effect any more; an engine in this process has none."""
-    if work.config.source.public().host:
-        fence.wait(work.config.sync.driver_timeout_s, work.check)
-
-
-def prove_return(ref: Ref) -> int:
-    """Read every loaded delta back by another reader, and close it; the rows. Raises DataDiffer, naming records."""
-    work = open_work(ref)
-    handles.release(old_address(work))
-    way, rows = return_way(work), 0
-    reader = old_writer(work, Reader.PUBLIC)
-    for delta in open_deltas(work, Direction.REVERSE):
-        if delta.loaded_at is None:
-            continue
-        as_known = in_original_terms(reader) if way.encoding is not None else None
-        limits = work.limits("delta")
-        hashes = read_back_delta(work.archive, delta.number, way, reader, same_of(way), limits, as_known)
-        failpoints.reached("return.read_back")
-        work.ledger.close_delta(ref.migration, delta.number, hashes, ref.token)
-        rows += hashes.rows
-    commit_deltas(work)
-    handles.release(old_address(work))
-    return rows

@@ -62,7 +62,9 @@ class _Merged:
         reasons = self._refusals(rows, rules)
         held = reasons.is_null().to_numpy(zero_copy_only=False)
         upserts = self._carried(rows[held])
-        same_rows = np.flatnonzero(cases.alike.any(axis=1) & ~(done.blocked | done.delete | self._written()))
+        left = ~(done.blocked | done.delete | self._written())
+        same_rows = np.flatnonzero(cases.alike.any(axis=1) & left)
+        won_rows = self._won(left)
         aside = self._aside(rows[~held], reasons.drop_null())
         kept = self._kept()
         new_rows = self.sides.at_old[rows[held]] < 0
@@ -78,9 +80,15 @@ class _Merged:
         )
         deletes, same_deletes = (self._ids(np.flatnonzero(mask)) for mask in (done.delete, cases.both_gone))
         losers = self._losers(done.lost)
-        return MergePlan(
-            upserts, deletes, self._carried(same_rows), same_deletes, kept, done.conflicts, losers, aside, counts
-        )
+        same, won = self._carried(same_rows), self._carried(won_rows)
+        return MergePlan(upserts, deletes, same, same_deletes, won, kept, done.conflicts, losers, aside, counts)
+
+    def _won(self, left: Mask) -> Rows:
+        """Records that are in both stores and stay as they are, because the old side won a conflict of theirs."""
+        won = np.zeros(len(left), dtype=np.bool_)
+        won[self.settled.lost.rows] = True
+        won &= left & (self.sides.at_old >= 0) & (self.sides.at_new >= 0) & ~self.cases.alike.any(axis=1)
+        return np.flatnonzero(won)
 
     def _written(self) -> Mask:
         written: Mask = self.settled.insert | self.settled.take.any(axis=1)

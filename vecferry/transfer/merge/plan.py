@@ -124,9 +124,10 @@ class Aside:
 class MergePlan:
     """What becomes of the records of one batch. Nothing of it is written while a conflict is open, of any batch.
 
-    `upserts` and `deletes` go to the old store. `same` and `same_deletes` are what both sides did alike: nothing has
-    to be written, but writing and recording them with the rest keeps the known state true; if they stay unrecorded,
-    a later change of one side is a conflict. `kept` lists late writes of the old store: ids and `what`, in words.
+    `upserts` and `deletes` go to the old store. `same` and `same_deletes` are what both sides did alike, `won`
+    records of both whose conflict the old side won: nothing has to be written, but writing and recording them with the
+    rest keeps the known state true; if they stay unrecorded, a later change of one side is a conflict, and a conflict
+    that was settled is one again. `kept` lists late writes of the old store: ids and `what`, in words.
     `losers` are versions that lost a settled conflict, with the columns of `vecferry.archive.conflicts`.
     """
 
@@ -134,6 +135,7 @@ class MergePlan:
     deletes: pa.RecordBatch
     same: Carried
     same_deletes: pa.RecordBatch
+    won: Carried
     kept: pa.RecordBatch
     conflicts: Conflicts
     losers: pa.RecordBatch

@@ -132,14 +132,19 @@ def judge_sides(
     # A reverse delta was written, or half of it: what the new store has now counts against that, not against the
     # known state, or else a value that went back to the known one would stay away.
     changed_new |= ours & there_new[:, np.newaxis] & ~same
+    # What was written already is the same on both sides now: to be recorded, and no change that a brake would count.
+    changed_old |= ours & same
+    changed_new |= ours & same
     changed_new |= (scene.in_old & scene.reverse.gone & ~there_old & there_new)[:, np.newaxis]
     refused = _refused(scene, returned) & changed_new.any(axis=1)
     changed_new &= ~refused[:, np.newaxis]
     # Who was written from a store had been there.
     was_old = (scene.in_old | scene.forward.upserted()) & ~scene.forward.gone & ~scene.reverse.gone
     was_new = (scene.in_new | scene.reverse.upserted()) & ~scene.forward.gone
+    gone_new = was_new & ~there_new
+    was_old |= scene.in_old & scene.reverse.gone & gone_new
     touched_old = Touched(there_old, was_old & ~there_old, changed_old)
-    touched_new = Touched(there_new, was_new & ~there_new, changed_new)
+    touched_new = Touched(there_new, gone_new, changed_new)
     return Sides(scene.ids, scene.known, scene.old.at, scene.new.at, touched_old, touched_new, same, refused)
 
 
