@@ -38,19 +38,24 @@ def pytest_configure(config: pytest.Config) -> None:
             OLD_MILVUS_LITE.install()
 
 
-_TOGETHER = ("flows", "ui", "matrix", "protocol")
-"""Folders whose tests share a server, or what takes long to make: one worker runs all of a folder."""
+_TOGETHER = ("backups", "flows", "matrix", "protocol", "transfer", "ui")
+"""Folders whose tests share a server, or what takes long to make: one worker runs all of a folder.
+
+So it is with the folder of each store, too.
+"""
 
 
 class _ByFolder(LoadScopeScheduling):
-    """Single tests to whoever is free, and the folders of `_TOGETHER` each to one worker.
+    """Single tests to whoever is free, and some folders each to one worker.
 
     Marks say nothing of this: the groups of pytest-xdist 3.8 have no effect under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.split("/")[1]
-        return folder if folder in _TOGETHER else nodeid
+        _, folder, *rest = nodeid.partition("::")[0].split("/")
+        if folder in _TOGETHER:
+            return folder
+        return f"stores/{rest[0]}" if folder == "stores" else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
