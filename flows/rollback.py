@@ -12,7 +12,7 @@ from vecferry.ledger import Ledger
 from vecferry.operations import routes
 from vecferry.strategies.runner import Ref
 
-__all__ = ["rollback"]
+__all__ = ["roll_back", "rollback"]
 
 
 @flow(name="rollback", flow_run_name="roll back {migration_id}", **SETTINGS)
@@ -30,6 +30,11 @@ def rollback(
         allow_deletes: Let so many deletes through that a brake held and showed; 0: none.
         allow_changes: Let so many changed records through that a brake held and showed; 0: none.
     """
+    return roll_back(migration_id, prefer, allow_deletes, allow_changes)
+
+
+def roll_back(migration_id: str, prefer: str, allow_deletes: int, allow_changes: int) -> dict[str, Any]:
+    """The way back of any strategy; the state it ended in, and what was taken along."""
     ledger = Ledger.open()
     ref = Ref(ledger.url, ledger.migration(migration_id).id)
     said = routes.settlement(prefer or None, None, allow_deletes or None, allow_changes or None, by="a flow run")

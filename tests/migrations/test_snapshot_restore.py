@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.migrating import Harness, fill, mixed_batch
+from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry import address
 from vecferry.errors import DataDiffer, Stopped
 from vecferry.ledger import State
@@ -16,6 +17,10 @@ from vecferry.operations import look, migrations
 from vecferry.stores import registry
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.snapshots import SnapshotKind, snapshot_of
+from vecferry.strategies.work import open_work
+from vecferry.transfer.backup import refuse_damaged
+from vecferry.transfer.backup_listing import read_listing
 
 KILLED = -9
 STRATEGY = "snapshot-restore"
@@ -59,6 +64,11 @@ def whenever(harness: Harness, step: Callable[..., Any], act: Callable[[], None]
 def states(harness: Harness, ref: Ref) -> list[str]:
     """The states that it went through."""
     return [entry.detail["to"] for entry in harness.ledger.audit(ref.migration) if "to" in entry.detail]
+
+
+def sheet(harness: Harness, key: str) -> list[tuple[str, ...]]:
+    """The rows of the last table of this name."""
+    return list(next(one for one in reversed(harness.sheets) if one.key == key).rows)
 
 
 def test_the_exact_state_under_the_pause_arrives(harness: Harness, docs: str) -> None:
@@ -187,3 +197,70 @@ def test_s14_later_writes_are_listed_and_not_moved(harness: Harness, docs: str) 
     assert harness.migration(ref).state is State.SWITCHED
     assert "1 new (for example" in dict(harness.sheets[-1].rows)["late in the old store"]
     assert (IdKind.STRING, "doc-955") not in harness.records(f"{docs}-new")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """60 records in a file, for runs in other processes."""
+    url = f"jsonl://{tmp_path}/docs.jsonl"
+    fill(url, [mixed_batch(60)], schema())
+    (tmp_path / "docs.jsonl.vecferry.json").unlink(missing_ok=True)
+    return url
+
+
+def test_files_are_copied_with_checksums_and_read_from_the_copy(harness: Harness, file: str, tmp_path: Path) -> None:
+    """The form and the plan say so; the copy lists itself as a backup, and the old file is as it was."""
+    before = (tmp_path / "docs.jsonl").read_bytes()
+    ref = harness.start(file, f"jsonl://{tmp_path}/new.jsonl", STRATEGY, metric="cosine")
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(f"jsonl://{tmp_path}/new.jsonl") == harness.records(file)
+    work = open_work(ref)
+    copied = snapshot_of(work)
+    assert copied.kind is SnapshotKind.FILES
+    assert refuse_damaged(read_listing(work.backup_folder).files, Path(str(copied.folder))) is None
+    assert (tmp_path / "docs.jsonl").read_bytes() == before
+    assert any("1, " in value for name, value in sheet(harness, "snapshot") if name == "files")
+
+
+def test_a_file_that_is_written_under_the_pause_is_found(harness: Harness, file: str, tmp_path: Path) -> None:
+    """The copy holds what was there before; the line that came afterwards undoes the move, by its id."""
+    ref = harness.start(file, f"jsonl://{tmp_path}/new.jsonl", STRATEGY, metric="cosine")
+    line = b'{"id":"late","vector":[1,0,0,0,0,0,0,0],"payload":{}}\n'
+
+    def append() -> None:
+        with (tmp_path / "docs.jsonl").open("ab") as lines:
+            lines.write(line)
+
+    whenever(harness, steps.export_snapshot, append)
+    with pytest.raises(DataDiffer, match="'late'"):
+        harness.run(ref)
+    assert undone(harness, ref, file)
+    harness.run(ref)
+    assert (IdKind.STRING, "late") in harness.records(f"jsonl://{tmp_path}/new.jsonl")
+
+
+def test_rollback_brings_what_the_new_store_received_into_a_copy_beside_the_old_file(
+    harness: Harness, file: str, tmp_path: Path
+) -> None:
+    """The way back is route and merge: the old file stays as it is, its copy has the record of after the switch."""
+    new, before = f"jsonl://{tmp_path}/new.jsonl", (tmp_path / "docs.jsonl").read_bytes()
+    ref = harness.migrate(file, new, STRATEGY, metric="cosine")
+    write(new, 990)
+    harness.rollback(ref)
+    assert harness.migration(ref).state is State.ROLLED_BACK
+    assert (tmp_path / "docs.jsonl").read_bytes() == before
+    assert (IdKind.STRING, "doc-990") in harness.records(harness.route(ref).url)
+    assert len(harness.records(harness.route(ref).url)) == 61
+
+
+def test_rollback_writes_into_a_database_what_the_new_store_received(harness: Harness, docs: str) -> None:
+    """The old store gets the new record by a merge; its own late one, which never moved, is kept."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.end_switching, lambda: write(docs, 955))
+    harness.run(ref)
+    write(f"{docs}-new", 990)
+    harness.rollback(ref)
+    found = harness.records(docs)
+    assert {(IdKind.STRING, "doc-955"), (IdKind.STRING, "doc-990")} <= found.keys()
+    assert len(found) == 62

@@ -290,6 +290,21 @@ class Cutover:
             "to it (default: follow, where it takes writes).",
         ),
     ] = None
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="blue-green copies, then pauses shortly; snapshot-restore pauses, then copies (default: blue-green).",
+        ),
+    ] = None
+    pause_limit_s: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="A snapshot-restore gives up when writes were paused so long (default: 14400)."),
+    ] = None
+    snapshot_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A snapshot-restore copies this folder of the Chroma server that it moves."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from vecferry.cli.actions import many_runs, request
 from vecferry.cli.actions.runs import first_run
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
+from vecferry.errors import BadOption
 from vecferry.ledger import Ledger
 from vecferry.operations import archives, migrations
 
@@ -21,12 +22,18 @@ Options = Mapping[str, Any]
 
 def migrate(screen: Screen, ledger_place: str | None, options: Options) -> Result:
     """The whole way."""
-    many = request.many(options, "blue-green")
+    strategy = request.strategy(options)
+    many = request.many(options, strategy)
+    if many is not None and strategy == "snapshot-restore":
+        raise BadOption(
+            "a snapshot-restore moves one collection at a time",
+            advice="each pauses its application as long as its copy takes; name one collection",
+        )
     if many is not None:
         return many_runs.run(screen, ledger_place, many)
     config = request.migration(options)
     ledger = Ledger.open(ledger_place)
-    return first_run(screen, ledger, migrations.start(ledger, config))
+    return first_run(screen, ledger, migrations.start(ledger, config, strategy))
 
 
 def export(screen: Screen, ledger_place: str | None, options: Options) -> Result:

@@ -16,7 +16,9 @@ from vecferry.config import (
 from vecferry.errors import BadOption
 from vecferry.operations.many import Request
 
-__all__ = ["many", "migration", "store"]
+__all__ = ["many", "migration", "store", "strategy"]
+
+_STRATEGIES = ("blue-green", "snapshot-restore")
 
 _SECRETS = {"api_key": "key_env", "token": "token_env", "basic": "basic_env"}
 
@@ -30,7 +32,17 @@ def migration(options: Mapping[str, Any], **more: Any) -> MigrationConfig:
     return _configured({**options, **more}, None if path is None else read_file(path))
 
 
-def many(options: Mapping[str, Any], strategy: str, **more: Any) -> Request | None:
+def strategy(options: Mapping[str, Any]) -> str:
+    """The strategy that an option, or else the migration file, names. Raises BadOption for one that there is not."""
+    path = options.get("config")
+    content = {} if path is None else read_file(path)
+    named = str(options.get("strategy") or content.get("strategy") or _STRATEGIES[0])
+    if named not in _STRATEGIES:
+        raise BadOption(f"there is no strategy {named!r}", advice=f"--strategy {' or '.join(_STRATEGIES)}")
+    return named
+
+
+def many(options: Mapping[str, Any], named: str, **more: Any) -> Request | None:
     """What is asked for of many collections; None where one is meant. Raises BadOption as `migration` does."""
     path = options.get("config")
     content = {} if path is None else read_file(path)
@@ -39,7 +51,7 @@ def many(options: Mapping[str, Any], strategy: str, **more: Any) -> Request | No
         return None
     kept = {name: value for name, value in content.items() if name not in Selection.model_fields}
     given = {name: value for name, value in options.items() if name not in {*Selection.model_fields, "all_collections"}}
-    return Request(_configured({**given, **more}, kept if path else None), meant, strategy)
+    return Request(_configured({**given, **more}, kept if path else None), meant, named)
 
 
 def _selected(content: Mapping[str, Any], options: Mapping[str, Any]) -> Selection | None:
@@ -59,12 +71,14 @@ def _selected(content: Mapping[str, Any], options: Mapping[str, Any]) -> Selecti
 def _configured(found: dict[str, Any], content: dict[str, Any] | None) -> MigrationConfig:
     """`found` on top of a file's `content`, where there is a file."""
     path = found.pop("config", None)
+    found.pop("strategy", None)
     if found.pop("no_backup", False):
         found["backup"] = False
     for side in ("source", "target"):
         _gather(found, side)
     if content is not None:
-        return make_config(content | found, where=str(path))
+        written = {name: value for name, value in content.items() if name != "strategy"}
+        return make_config(written | found, where=str(path))
     missing = [f"--{side}" for side in ("source", "target") if side not in found]
     if missing:
         raise BadOption(f"{' and '.join(missing)} missing", advice="name both stores, or a file with --config")

@@ -55,6 +55,8 @@ def demo(
     "vecferry migrate --config migration.yaml --limit 1000",
     "vecferry migrate --source chroma+path:///srv/chroma --target qdrant://localhost:6334 --collections 'docs*' "
     "--exclude '*_old' --approve auto",
+    "vecferry migrate --source chroma://localhost:8000/docs --target qdrant://localhost:6334/docs "
+    "--strategy snapshot-restore --pause-limit-s 1800",
 )
 def migrate(
     screen: Screen,
