@@ -19,7 +19,8 @@ from vecferry.idtable import IdTable
 from vecferry.ledger import Direction
 from vecferry.strategies import telling
 from vecferry.strategies.runner import Ref
-from vecferry.strategies.steps.validate import CARRIED, all_ids
+from vecferry.strategies.steps.validate import CARRIED
+from vecferry.strategies.strangers import listed_ids
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, retry
 from vecferry.transfer.known import target_ids
@@ -61,8 +62,9 @@ def check_new_store(ref: Ref) -> None:
     work.release()
     reader, budget_s = work.reader(), work.config.retry_budget_s
     expected = IdTable(work.archive.target_id_hashes())
-    findings = compare_counts(len(expected), retry.call(budget_s, reader.count))
-    _, examples = compare_ids(expected, all_ids(reader))
+    listed = retry.call(budget_s, partial(listed_ids, work, reader, expected))
+    findings = compare_counts(len(expected), listed.count)
+    _, examples = compare_ids(expected, listed.ids)
     told = [f"{one.detail} ({one.record_id})" if one.record_id else one.detail for one in [*findings, *examples]]
     told += [f"{name} is not what was written" for name in islice(_changed(work, reader), _SHOWN)]
     work.release()
@@ -123,7 +125,7 @@ def check_serving(ref: Ref) -> str:
 
 def _wrong(work: Work, reader: Target, *, is_paused: bool) -> str:
     expected = IdTable(work.archive.target_id_hashes())
-    counted = retry.call(work.config.retry_budget_s, reader.count)
+    counted = listed_ids(work, reader, expected).count
     if not is_paused:
         return "it holds no record" if len(expected) and not counted else ""
     if counted != len(expected):

@@ -14,13 +14,13 @@ from vecferry import batch as columns
 from vecferry import failpoints, plain, sealing
 from vecferry.align import Aligned, align
 from vecferry.archive import HashRows, Overlay
-from vecferry.contract import Target
 from vecferry.errors import DataDiffer
 from vecferry.idtable import IdTable
 from vecferry.ledger import State
-from vecferry.model import IDS_ONLY, Slice, Verdict, VerdictState
+from vecferry.model import Verdict, VerdictState
 from vecferry.strategies.catching_up import known_state
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.strangers import listed_ids
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import halt, progress, retry
 from vecferry.validation.compare import Comparison, compare_aligned, total
@@ -28,7 +28,7 @@ from vecferry.validation.ids import compare_counts, compare_ids
 from vecferry.validation.report import judge
 from vecferry.validation.schema import compare_schema
 
-__all__ = ["CARRIED", "all_ids", "begin_validation", "conclude", "require_same", "validate_slice"]
+__all__ = ["CARRIED", "begin_validation", "conclude", "require_same", "validate_slice"]
 
 CARRIED = "carried"
 """How many deltas a verdict covers; written into its fact."""
@@ -141,13 +141,8 @@ def _judge(work: Work) -> Verdict:
         rows = replace(rows, rows=held.target_rows + rows.missing)
         left_behind = held.source_rows - rows.rows
     schema = compare_schema(work.plan.mapping.target_schema, reader.describe(), rows=rows.rows)
-    counts = compare_counts(rows.rows, retry.call(work.config.retry_budget_s, reader.count))
-    extra, examples = compare_ids(IdTable(work.archive.target_id_hashes()), all_ids(reader))
+    expected = IdTable(work.archive.target_id_hashes())
+    listed = listed_ids(work, reader, expected)
+    counts = compare_counts(rows.rows, listed.count)
+    extra, examples = compare_ids(expected, listed.ids)
     return judge(schema, counts, examples, extra, rows, left_behind)
-
-
-def all_ids(reader: Target) -> Iterator[pa.RecordBatch]:
-    """The ids that a target lists."""
-    parts: list[Slice] = reader.slices(1)
-    for part in parts:
-        yield from reader.read(part, IDS_ONLY, 5000)
