@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from vecferry import batch as batches
 from vecferry.address import Address
+from vecferry.conditions import Condition
 from vecferry.contract import Reader, Target
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorKind
@@ -28,9 +29,10 @@ from vecferry.stores.milvus.checks import (
 )
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import NoRight, NoSuchCall, NotLoaded, TooLarge, status_failure
-from vecferry.stores.milvus.filters import KeyFilter
+from vecferry.stores.milvus.filters import KeyFilter, filter_of
 from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
+from vecferry.stores.milvus.narrowed import NarrowedSource, Narrower
 from vecferry.stores.milvus.probing import wire_is_exact
 from vecferry.stores.milvus.public_rows import PublicRows
 from vecferry.stores.milvus.records import WireRows, counted
@@ -40,6 +42,7 @@ __all__ = ["MilvusCollection"]
 _WINDOW_ROWS = 16_384  # a server's largest answer to a filter with a limit
 _WINDOW_BYTES = 16 << 20
 _FETCH_IDS = 1000
+_EVERYTHING = Narrower()
 _Answer = TypeVar("_Answer")
 
 
@@ -107,10 +110,22 @@ class MilvusCollection(Target):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
+        return self._pages(part, columns, batch_rows, _EVERYTHING)
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
+        named = "" if beside else partitions.named(conditions, self._partition_field)
+        only = Narrower(partition=named) if named else Narrower(filter_of(conditions, beside, self._layout()))
+        return None if only == _EVERYTHING else NarrowedSource(self, self._pages, only)
+
+    def _pages(
+        self, part: Slice, columns: frozenset[Part], batch_rows: int, only: Narrower
+    ) -> Iterator[pa.RecordBatch]:
         layout = self._layout()
         wanted = slicing.range_of(part.bounds, layout.key.kind, self.url)
         for partition in self._partitions(columns):
-            for page in self._windows(wanted, columns, layout, partition):
+            if partition and only.partition not in (None, partition):
+                continue
+            for page in self._windows(wanted, columns, layout, partition, only):
                 for start in range(0, page.num_rows, batch_rows):
                     yield page.slice(start, batch_rows)
 
@@ -155,7 +170,12 @@ class MilvusCollection(Target):
         return map(batches.id_texts, self._windows(slicing.Range(None, None), IDS_ONLY, self._layout()))
 
     def _windows(
-        self, wanted: slicing.Range, parts: frozenset[Part], layout: Layout, partition: str = ""
+        self,
+        wanted: slicing.Range,
+        parts: frozenset[Part],
+        layout: Layout,
+        partition: str = "",
+        only: Narrower = _EVERYTHING,
     ) -> Iterator[pa.RecordBatch]:
         """The records of a range in the order of their keys; halved where an answer would be too large.
 
@@ -165,7 +185,7 @@ class MilvusCollection(Target):
         expression = keys.within(wanted.start, wanted.stop)
         while expression:
             try:
-                page = self._ask(expression, layout, parts, rows, partition)
+                page = self._ask(only.within(expression), layout, parts, rows, partition)
             except TooLarge:
                 if rows == 1:
                     raise

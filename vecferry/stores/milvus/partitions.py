@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 from pymilvus.grpc_gen import milvus_pb2
 
 from vecferry import batch as batches
+from vecferry import canonical
+from vecferry.conditions import Condition, Equals
 from vecferry.errors import BadRecord
 from vecferry.stores.milvus.connection import Connection
 from vecferry.stores.milvus.failures import NoSuchCall
 from vecferry.stores.milvus.payloads import Unfit, typed_texts
 
-__all__ = ["labelled", "names_of", "stored_rows"]
+__all__ = ["labelled", "named", "names_of", "stored_rows"]
+
+
+def named(conditions: Sequence[Condition], key: str) -> str:
+    """The one partition that holds all records of these conditions, where the partitions tell the payload key `key`."""
+    keys = {found.key if isinstance(found, Equals) and found.field == key else "null" for found in conditions}
+    value = canonical.decode(keys.pop()) if key and len(keys) == 1 else None
+    return value if isinstance(value, str) else ""
 
 
 def names_of(connection: Connection, name: str) -> list[str]:
