@@ -14,7 +14,7 @@ from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 from vecferry.transfer.late import Late
 
-__all__ = ["Ended", "complete", "decommission", "discard"]
+__all__ = ["Ended", "complete", "decommission", "discard", "look", "require_settled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def complete(run: Runner, ref: Ref, accepted: str = "") -> Ended:
         late = _look_at_old(run, held, accepted)
         if late is not None:
             again = f"vecferry complete {held.migration}"
-            _require_settled(str(open_work(held).config.source.public()), late, accepted, again)
+            require_settled(str(open_work(held).config.source.public()), late, accepted, again)
         run.run(steps.end_way_back, held, late, accepted)
     return Ended(late=late)
 
@@ -70,7 +70,7 @@ def decommission(run: Runner, ref: Ref, collection: str, accepted: str = "") -> 
             return Ended(dropped=run.run(steps.drop_old, held, GONE))
         late = look(run, held, Side.SOURCE)
         again = f"vecferry decommission {held.migration} --collection {collection}"
-        _require_settled(str(old), late, accepted, again)
+        require_settled(str(old), late, accepted, again)
         return Ended(late=late, dropped=run.run(steps.drop_old, held, late.digest))
 
 
@@ -86,7 +86,7 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
         late = look(run, held, Side.TARGET) if proven else None
         if late is not None:
             again = f"vecferry discard {held.migration}"
-            _require_settled(str(open_work(held).config.target.public()), late, accepted, again)
+            require_settled(str(open_work(held).config.target.public()), late, accepted, again)
         return Ended(late=late, dropped=run.run(steps.drop_new, held))
 
 
@@ -97,7 +97,7 @@ def look(run: Runner, held: Ref, side: Side) -> Late:
     return run.run(steps.end_look, held)
 
 
-def _require_settled(url: str, late: Late, accepted: str, again: str) -> None:
+def require_settled(url: str, late: Late, accepted: str, again: str) -> None:
     """Raise DataDiffer for late records, unless a person agreed to exactly these. `again`: the command to repeat."""
     if not late or accepted == late.digest:
         return

@@ -5,7 +5,7 @@ Every workspace is an ordinary blue-green migration over a view of both stores. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from vecferry.errors import Stopped, VecferryError
 from vecferry.ledger import DEFAULT_WORKSPACE, Ledger, State, Workspace
@@ -21,20 +21,22 @@ from vecferry.strategies.workspace_sheets import workspaces_sheet
 __all__ = ["rolling"]
 
 
-def rolling(run: Runner, ref: Ref) -> None:
+def rolling(run: Runner, ref: Ref, only: Collection[int] | None = None) -> None:
     """Inventory, plan, groups, backup; then wave by wave fill, ask, switch. Ends SWITCHED when all of them are.
 
     What fails is noted with its workspace, and is no reason to stop the others. Raises the most serious of it.
+    `only`: the numbers of the workspaces to do now.
     """
     prepare(run, ref)
     ledger, settings = Ledger.open(ref.ledger), open_work(ref).rolling
+    chosen = [one.number for one in ledger.workspaces(ref.migration) if only is None or one.number in only]
     done: list[Done] = []
     try:
         if settings.approve_by == "once":
-            for wave in _waves(ledger, ref, settings.wave):
+            for wave in _waves(ledger, ref, chosen, settings.wave):
                 done += _filled(run, ledger, ref, wave)
-            done += _asked(run, ledger, ref, [one.number for one in ledger.workspaces(ref.migration)])
-        for wave in _waves(ledger, ref, settings.wave):
+            done += _asked(run, ledger, ref, chosen)
+        for wave in _waves(ledger, ref, chosen, settings.wave):
             if settings.approve_by != "once":
                 done += _filled(run, ledger, ref, wave)
                 done += _asked(run, ledger, ref, wave)
@@ -57,9 +59,9 @@ def prepare(run: Runner, ref: Ref) -> None:
     run.show(workspaces_sheet(ref.migration, Ledger.open(ref.ledger).workspaces(ref.migration)))
 
 
-def _waves(ledger: Ledger, ref: Ref, size: int) -> Iterator[list[int]]:
+def _waves(ledger: Ledger, ref: Ref, chosen: Collection[int], size: int) -> Iterator[list[int]]:
     """Numbers of the workspaces that are to do, some at a time; the group of all others alone, and last."""
-    to_do = [one for one in ledger.workspaces(ref.migration) if _is_to_do(ledger, one)]
+    to_do = [one for one in ledger.workspaces(ref.migration) if one.number in chosen and _is_to_do(ledger, one)]
     named = [one.number for one in to_do if one.key != DEFAULT_WORKSPACE]
     yield from (named[start : start + size] for start in range(0, len(named), size))
     yield from ([one.number] for one in to_do if one.key == DEFAULT_WORKSPACE)

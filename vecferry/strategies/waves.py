@@ -25,6 +25,7 @@ from vecferry.ledger import DEFAULT_WORKSPACE, ENDED, Hold, Ledger, State, Works
 from vecferry.strategies import steps
 from vecferry.strategies.blue_green import fill_and_prove
 from vecferry.strategies.cutover import cut_over
+from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import merge, rollback, route_only
@@ -34,14 +35,18 @@ from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.sync import sync
 from vecferry.strategies.work import open_work
 from vecferry.transfer.brakes import Release
+from vecferry.transfer.differences import Side
+from vecferry.transfer.late import Late
 
 __all__ = [
     "TO_FILL",
     "Done",
     "each",
+    "end_ways_back",
     "fill_wave",
     "is_to_switch",
     "lead_back_wave",
+    "look_at_wave",
     "merge_wave",
     "raise_worst",
     "roll_back_wave",
@@ -142,6 +147,32 @@ def _synced(run: LocalRunner, child: Ref, release: Release) -> None:
     sync(run, child, release)
 
 
+def look_at_wave(ref: Ref, numbers: Sequence[int], side: Side, completing: bool = False) -> list[Late]:
+    """What of each of these workspaces one store holds that nobody knows. Raises as `look` does.
+
+    `completing`: it also has to be ready for its end.
+    """
+    found, runner = list[Late](), LocalRunner(_nobody, _unseen)
+    for one in _chosen(ref, numbers):
+        with working(Ref(ref.ledger, one.child)) as held:
+            if completing:
+                steps.require_completable(held)
+            found.append(look(runner, held, side))
+    return found
+
+
+def end_ways_back(ref: Ref, numbers: Sequence[int], late: Late | None, accepted: str) -> None:
+    """The last step of each of these workspaces."""
+    for one in _chosen(ref, numbers):
+        with working(Ref(ref.ledger, one.child)) as held:
+            steps.end_way_back(held, late, accepted)
+            failpoints.reached("rolling.workspace_completed")
+
+
+def _chosen(ref: Ref, numbers: Sequence[int]) -> list[Workspace]:
+    return [one for one in Ledger.open(ref.ledger).workspaces(ref.migration) if one.number in set(numbers)]
+
+
 def each(
     ref: Ref,
     numbers: Sequence[int],
@@ -156,8 +187,7 @@ def each(
     """
     ledger, done = Ledger.open(ref.ledger), list[Done]()
     runner = LocalRunner(_nobody, _unseen)
-    chosen = set(numbers)
-    for one in [one for one in ledger.workspaces(ref.migration) if one.number in chosen]:
+    for one in _chosen(ref, numbers):
         one = ledger.workspace(ref.migration, one.key)  # held meanwhile, perhaps
         if one.hold is not None or not wanted(one):
             continue
