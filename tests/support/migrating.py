@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from vecferry.archive import Archive
 from vecferry.config import MigrationConfig, make_config
 from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Migration, Route
-from vecferry.model import CollectionSchema, DType, IdKind, Metric, VectorField, VectorKind, Verdict
+from vecferry.model import CollectionSchema, DType, IdKind, Metric, RecordId, VectorField, VectorKind, Verdict
 from vecferry.operations import migrations, routes
 from vecferry.operations.routes import Figures
 from vecferry.operations.sync import sync
@@ -29,7 +29,11 @@ from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
 from vecferry.strategies.sheets import Sheet
 from vecferry.strategies.sync import Synced
 from vecferry.testing.rows import Row, rows_of
+from vecferry.transfer import passes
 from vecferry.transfer.originals import in_original_terms
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def mixed_batch(rows: int, dimension: int = 8, *, first: int = 0, documents: bool = True) -> pa.RecordBatch:
@@ -71,6 +75,14 @@ def fill(url: str, batches: Iterable[pa.RecordBatch], of: CollectionSchema | Non
         with target.bulk_load():
             for item in batches:
                 target.write(item)
+
+
+def write(url: str, *batches: pa.RecordBatch, delete: Iterable[str] = ()) -> None:
+    """Write to a store as its application does, behind a migration's back."""
+    with registry.open_target(address.parse(url)) as store:
+        for item in batches:
+            store.write(item)
+        store.delete(batch.ids_batch([RecordId(IdKind.STRING, text) for text in delete]))
 
 
 def contents(url: str) -> dict[str, Row]:
@@ -145,6 +157,11 @@ class Harness:
         """The route of a migration."""
         return routes.route(self.ledger, self.migration(ref).route)
 
+    def released(self, ref: Ref) -> bool:
+        """Whether nobody waits."""
+        serving = self.ledger.ask_route(self.migration(ref).route)
+        return serving is not None and serving.writes == "open"
+
     def run_until_killed(self, ref: Ref, points: str) -> int:
         """Run in a process of its own that dies at a failpoint (`name=kill@2`); its exit code."""
         return self._in_process(_run_armed, ref, points)
@@ -169,6 +186,10 @@ class Harness:
         """Run in a process whose files may not grow beyond this, as on a full disk; its exit code."""
         return self._in_process(_run_with_small_files, ref, str(largest_bytes))
 
+    def roll_back_with_small_files(self, ref: Ref, largest_bytes: int) -> int:
+        """The same for what a rollback lays aside of both stores."""
+        return self._in_process(_roll_back_with_small_files, ref, str(largest_bytes))
+
     def _in_process(self, function: Callable[[str, str, Ref, str], None], ref: Ref, points: str) -> int:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.support.migrating", "qdrant_edge"])
@@ -188,21 +209,34 @@ def _run_armed(folder: str, home: str, ref: Ref, points: str) -> None:
 
 def _run_with_small_files(folder: str, home: str, ref: Ref, largest_bytes: str) -> None:
     os.environ["VECFERRY_HOME"] = home
-    harness = Harness(Path(folder))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    write_part = Archive.write_part
+    Archive.write_part = _on_a_full_disk(Archive.write_part, int(largest_bytes))  # type: ignore[method-assign]
+    _exit_as(lambda: Harness(Path(folder)).run(ref))
 
-    def on_a_full_disk(*args: Any, **kwargs: Any) -> Any:
+
+def _roll_back_with_small_files(folder: str, home: str, ref: Ref, largest_bytes: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    passes.spool_slice = _on_a_full_disk(passes.spool_slice, int(largest_bytes))
+    _exit_as(lambda: Harness(Path(folder)).rollback(ref))
+
+
+def _on_a_full_disk(function: Callable[P, T], largest_bytes: int) -> Callable[P, T]:
+    """The same function; while it runs no file of this process grows beyond this."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limited(*args: P.args, **kwargs: P.kwargs) -> T:
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_bytes), limit[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, limit[1]))
         try:
-            return write_part(*args, **kwargs)
+            return function(*args, **kwargs)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
-    Archive.write_part = on_a_full_disk  # type: ignore[method-assign]
+    return limited
+
+
+def _exit_as(run: Callable[[], object]) -> None:
     try:
-        harness.run(ref)
+        run()
     except VecferryError as error:
         sys.exit(error.exit_code)
 

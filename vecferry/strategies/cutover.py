@@ -21,6 +21,7 @@ from vecferry.strategies.pausing import (
     released_after_failure,
     undone_after_failure,
 )
+from vecferry.strategies.reversing import does_follow
 from vecferry.strategies.rollback import rollback
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.cutover import CUTOVER_FACT, Stage
@@ -49,14 +50,22 @@ def cut_over(run: Runner, ref: Ref) -> None:
             move_reads(run, ref)
         approval = ask(run, ref)
         with working(ref) as held:
-            problem = switch(run, held, approval)
+            problem = _switch_once(run, held, approval)
     if problem:
         give_up(run, ref, problem)
+
+
+def _switch_once(run: Runner, held: Ref, approval: int) -> str:
+    """Switch, unless another run did while this one waited for its answer: then what that one left is gone on with."""
+    problem = take_up(run, held) if open_work(held).migration.state in _UNDER_WAY else None
+    return switch(run, held, approval) if problem is None else problem
 
 
 def switch(run: Runner, held: Ref, approval: int) -> str:
     """Everything under the pause; what the check after it found (`""`: nothing)."""
     run.run(steps.preflight_switch, held)
+    if does_follow(open_work(held)):
+        run.run(steps.probe_rights, held)
     with undone_after_failure(run, held, steps.undo_switch):
         token = pause(run, held, approval)
         look_for_the_last_time(run, held, token)

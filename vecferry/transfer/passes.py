@@ -20,7 +20,7 @@ from vecferry import plain, sealing
 from vecferry.contract import Source
 from vecferry.errors import DataDiffer, Stopped
 from vecferry.model import CollectionSchema, Digest, Slice, VectorField
-from vecferry.stores.staging import write_whole
+from vecferry.stores.staging import write_whole, writing
 from vecferry.transfer import retry
 from vecferry.transfer.limits import Limits
 from vecferry.transfer.plan import cut
@@ -105,7 +105,8 @@ def begin_spool(source: Source, folder: Path, slice_rows: int, workers: int, ret
     `source` must have been opened for this pass: a handle may keep what it saw before.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with writing(str(folder)):
+        folder.mkdir(parents=True)
 
     def look() -> View:
         # The fingerprint comes first, so that a file replaced in between is seen at the end.
@@ -129,7 +130,7 @@ def open_spool(folder: Path) -> Spool:
 def spool_slice(source: Source, number: int, spool: Spool, limits: Limits) -> SpooledSlice:
     """Read one slice and lay its ids and hashes aside, whole or not at all; a fault that may pass starts it anew.
 
-    Memory: a few batches. A slice that is read again replaces what was there.
+    Memory: a few batches. A slice that is read again replaces what was there. Raises Stopped where the disk is full.
     """
     part = next(item for item in spool.view.slices if item.number == number)
     final = spool.file(number)
@@ -145,8 +146,9 @@ def spool_slice(source: Source, number: int, spool: Spool, limits: Limits) -> Sp
             file.add_key_value_metadata({_DIGEST: str(total)})
         return SpooledSlice(number, total.count, str(total))
 
-    found = retry.call(limits.retry_budget_s, attempt)
-    aside.replace(final)
+    with writing(str(spool.folder)):
+        found = retry.call(limits.retry_budget_s, attempt)
+        aside.replace(final)
     return found
 
 
