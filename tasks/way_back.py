@@ -7,6 +7,7 @@ from typing import Any
 from prefect import Task
 
 from tasks.making import step
+from vecferry.model import JsonObject
 from vecferry.strategies import steps
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.runner import Ref
@@ -167,6 +168,12 @@ def is_return_kept(ref: Ref) -> bool:
 def keep_return(ref: Ref, written: MergeCounts, last: Weighed, late: Late) -> dict[str, object]:
     """What the way back did."""
     return steps.keep_return(ref, written, last, late)
+
+
+@step("keep the figures of a rollback")
+def keep_figures(ref: Ref, found: Weighed, carried: MergeCounts | None) -> JsonObject:
+    """What a rollback would come to now."""
+    return steps.keep_figures(ref, found, carried)
 
 
 TASKS: dict[str, Task[..., Any]] = {name: item for name, item in list(globals().items()) if isinstance(item, Task)}

@@ -157,7 +157,7 @@ def test_s15_an_application_that_writes_where_it_reads_is_found_before_it_is_ove
     write(docs, edited("doc-3"))
     write(new, mixed_batch(5).slice(4, 1).set_column(0, "id", batch.ids_batch([RecordId(IdKind.STRING, "doc-3")])[0]))
     before = contents(new)["doc-3"]
-    with pytest.raises(DataDiffer, match="somebody else.*doc-3"):
+    with pytest.raises(DataDiffer, match=r"somebody else.*doc-3"):
         harness.sync(ref)
     assert contents(new)["doc-3"] == before
 
@@ -167,7 +167,7 @@ def test_s15_what_no_pass_would_overwrite_is_found_under_the_pause(harness: Harn
     new = f"{docs}-new"
     ref = watching(harness, docs, new)
     write(new, edited("doc-3"))
-    with pytest.raises(DataDiffer, match="while it served reads alone.*doc-3"):
+    with pytest.raises(DataDiffer, match=r"while it served reads alone.*doc-3"):
         harness.run(ref)
     assert routed(harness, ref) == (State.READS_NEW, new, docs, "open")
 
@@ -268,7 +268,7 @@ def test_s13_reads_that_were_moving_when_the_run_died_arrive_with_the_next(
     ref = harness.start(old, new, metric="cosine", **(TWO | hooked(application)))
     assert harness.run_until_killed(ref, f"{point}=kill") == KILLED
     if point == "hooks.intended":  # it may have been called, and is not now
-        with pytest.raises(UnsafeRoute, match="Let the application read from|may or may not"):
+        with pytest.raises(UnsafeRoute, match=r"Let the application read from|may or may not"):
             harness.run(ref)
         application.memory.reads, application.memory.epoch = new, 2
     harness.run(ref)

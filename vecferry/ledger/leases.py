@@ -46,6 +46,13 @@ class Leases(Database):
         """
         return self._take(resources, holder, ttl_s, _refuse_living)
 
+    def acquire_before(self, resources: Sequence[str], holder: Holder, ttl_s: float, giving_way: str) -> Lease:
+        """`acquire`, but for a run that holds the resource `giving_way` as well: its token is worth nothing any more.
+
+        That run keeps `giving_way` itself, not one of `resources`, until its end, which can be waited for by it.
+        """
+        return self._take(resources, holder, ttl_s, _refuse_living, giving_way)
+
     def take_over(self, resources: Sequence[str], holder: Holder, ttl_s: float) -> Lease:
         """Lease all `resources`, whoever holds them: the old token is worth nothing from now on.
 
@@ -91,13 +98,20 @@ class Leases(Database):
         return Lease(row.token, resources, _holder(row), ttl_s, row.expires_at)
 
     def _take(
-        self, resources: Sequence[str], holder: Holder, ttl_s: float, judge: Callable[[Row[Any], datetime], None]
+        self,
+        resources: Sequence[str],
+        holder: Holder,
+        ttl_s: float,
+        judge: Callable[[Row[Any], datetime], None],
+        giving_way: str | None = None,
     ) -> Lease:
         names = tuple(sorted(set(resources)))
         with self._write() as write:
             held = write.connection.execute(select(table).where(table.c.resource.in_(names))).all()
+            gives_way = None if giving_way is None else _row(write.connection, giving_way)
             for row in held:
-                judge(row, write.now)
+                if gives_way is None or row.token != gives_way.token:
+                    judge(row, write.now)
             write.connection.execute(delete(table).where(table.c.resource.in_(names)))
             lease = Lease(
                 token=next_number(write.connection, _TOKEN),

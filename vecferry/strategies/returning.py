@@ -82,13 +82,15 @@ NO_RELEASE = Release()
 class Settlement:
     """What a person said to a way back: who wins conflicts (`old`, `new` or `""`), or the file that decides each one.
 
-    `release` lets deletes and changes through that a brake would hold. `by` is who said yes to all of it.
+    `release` lets deletes and changes through that a brake would hold. `by` is who said yes to all of it. `follows`: it
+    is a sync's, which lists conflicts, leaves them as they are, and carries the rest.
     """
 
     prefer: str = ""
     conflicts: Path | None = None
     release: Release = NO_RELEASE
     by: str = "the command"
+    follows: bool = False
 
 
 def is_of_files(work: Work) -> bool:

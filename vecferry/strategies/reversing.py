@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from vecferry.config import MigrationConfig
 from vecferry.stores import registry
+from vecferry.strategies.work import Work
 
-__all__ = ["follows", "reason_against", "reversed_words"]
+__all__ = ["does_follow", "follows", "reason_against", "reversed_words"]
 
 
 def follows(config: MigrationConfig) -> bool:
     """Whether each sync after the switch carries into the old store what the new one received."""
     return config.reverse != "hold" and not reason_against(config)
+
+
+def does_follow(work: Work) -> bool:
+    """The same of one migration. What a workspace received goes back by a rollback alone: others share its stores."""
+    return work.scope is None and follows(work.config)
 
 
 def reason_against(config: MigrationConfig) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vecferry.errors import UnsafeRoute
 from vecferry.strategies import steps
 from vecferry.strategies.ending import look
-from vecferry.strategies.lease import working
+from vecferry.strategies.lease import working, working_before_sync
 from vecferry.strategies.merge import Carried, carry_back, until_quiet
 from vecferry.strategies.merge import weigh as weigh_both
 from vecferry.strategies.pausing import follow, release, released_after_failure, undone_after_failure
@@ -60,7 +60,7 @@ def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
     new store where that may have been written.
     """
     work = open_work(ref)
-    with working(ref, f"target:{work.config.source.public()}") as held:
+    with working_before_sync(ref, f"target:{work.config.source.public()}") as held:
         stage = run.run(steps.find_return, held)
         if stage is ReturnStage.BEGUN:
             run.run(steps.undo_return, held)
@@ -84,7 +84,7 @@ def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Non
 
     Nothing is written to the old store and nothing deleted from it. The new store is not even asked.
     """
-    with working(ref) as held:
+    with working_before_sync(ref) as held:
         stage = run.run(steps.find_return, held)
         if stage is ReturnStage.BEGUN:
             run.run(steps.undo_return, held)

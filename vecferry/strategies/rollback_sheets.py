@@ -10,7 +10,7 @@ from vecferry.strategies.sheets import Sheet
 if TYPE_CHECKING:
     from vecferry.strategies.rollback import Figures
 
-__all__ = ["rollback_sheet", "weighed_sheet"]
+__all__ = ["figures_sheet", "rollback_sheet", "weighed_sheet"]
 
 _WORDS = {
     "new": "new, written to the old store",
@@ -34,6 +34,26 @@ def weighed_sheet(migration: str, figures: Figures) -> Sheet:
     rows.append(("rights", "the old store is asked whether it takes writes once the rollback begins"))
     rows += _lists(found.listed)
     return Sheet("rollback", f"A rollback of {migration} would come to this", ("what", "records"), tuple(rows))
+
+
+def figures_sheet(migration: str, figures: Mapping[str, Any]) -> Sheet:
+    """What a rollback would come to, as the last sync after the switch saw it; one table for each migration."""
+    would_be, carried = figures["would_be"], figures["carried"]
+    rows = [] if carried is None else [("carried to the old store", _written(carried))]
+    rows += [(words, _counted(would_be[name], figures["examples"].get(name, ()))) for name, words in _WORDS.items()]
+    rows += [("still changing", f"{figures['still_changing']:,}")] if figures["still_changing"] else []
+    rows.append(("reading both stores took", f"{figures['seconds']:,.1f} s"))
+    rows.append(("writes would pause for about", f"{figures['pause_s']:,.1f} s"))
+    copy = " (a new copy of the old files)" if figures["copies_files"] else ""
+    rows += [("would serve", figures["leads_to"] + copy), ("rights of the old store", figures["rights"])]
+    rows.append(("reverse", figures["reverse"]))
+    rows += _lists(figures["listed"])
+    title = f"A rollback of {migration} would come to this, seen {figures['at'][:19].replace('T', ' ')} UTC"
+    return Sheet(f"rollback-{migration}", title, ("what", "records"), tuple(rows))
+
+
+def _written(carried: Mapping[str, int]) -> str:
+    return ", ".join(f"{carried[name]:,} {name}" for name in ("new", "changed", "deleted"))
 
 
 def rollback_sheet(migration: str, kept: Mapping[str, Any]) -> Sheet:

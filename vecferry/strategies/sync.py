@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from vecferry.ledger import Direction, State
 from vecferry.strategies import steps
 from vecferry.strategies.catching_up import SYNCED
-from vecferry.strategies.lease import working
+from vecferry.strategies.following_back import Followed, follow_back
+from vecferry.strategies.lease import syncing
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.sync_sheets import sync_sheet
 from vecferry.strategies.work import Work, open_work
@@ -24,30 +25,36 @@ NO_RELEASE = Release()
 class Synced:
     """What one sync did. `skipped` says why there was nothing to do (`""`: there was).
 
-    `finished` deltas had been left open by an earlier run. `made` is None where the pass found nothing.
+    `finished` deltas had been left open by an earlier run. `made` is None where the pass found nothing. `back` is what
+    was done after the switch, in reverse.
     """
 
     skipped: str = ""
     finished: int = 0
     found: Differences | None = None
     made: Made | None = None
+    back: Followed | None = None
 
     @property
     def carried(self) -> int:
-        """Records that were carried over."""
+        """Records that were carried over, or back."""
+        if self.back is not None:
+            return self.back.carried
         return self.made.rows if self.made else 0
 
 
 def sync(run: Runner, ref: Ref, release: Release = NO_RELEASE) -> Synced:
-    """Carry over what changed, unless the migration is in a state that has nothing to carry.
+    """Carry over what changed, unless the migration is in a state that has nothing to carry; after the switch, back.
 
     Raises UnsafeRoute where a brake holds, LockHeld while another run works on the migration.
     """
     reason = idle_reason(open_work(ref))
+    if not reason and open_work(ref).migration.state is State.SWITCHED:
+        return Synced(back=follow_back(run, ref, release))
     if reason:
         done = Synced(reason)
     else:
-        with working(ref) as held:
+        with syncing(ref) as held:
             done = catch_up(run, held, release)
     run.show(sync_sheet(ref.migration, done.skipped, done.finished, done.found, done.made))
     return done
@@ -81,6 +88,9 @@ def idle_reason(work: Work) -> str:
         return "this migration ends without a switch"
     if state in (State.PLANNED, State.COPYING) or (state is State.CATCHING_UP and not work.fact("loaded")):
         return f"it is {state}: the target is not filled yet"
+    if state is State.SWITCHED:
+        open_pauses = [one for one in work.ledger.pauses(work.migration.id) if one.released_at is None]
+        return "its switch is not over: writes were paused and never released" if open_pauses else ""
     if state not in SYNCED:
         return f"it is {state}: nothing is carried {Direction.FORWARD} any more"
     return ""

@@ -10,7 +10,7 @@ from vecferry.strategies import steps
 from vecferry.strategies.asking import ask
 from vecferry.strategies.cutover_sheets import watch_sheet
 from vecferry.strategies.ending import look
-from vecferry.strategies.lease import working
+from vecferry.strategies.lease import working, working_before_sync
 from vecferry.strategies.pausing import follow
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.sync import catch_up
@@ -57,7 +57,7 @@ def require_only_ours(run: Runner, held: Ref) -> None:
 
 def send_reads_back(run: Runner, ref: Ref) -> None:
     """Let reads go to the old store again, and all follow. Ends READY; what a dead run left of it is finished."""
-    with working(ref) as held:
+    with working_before_sync(ref) as held:
         if open_work(held).migration.state is State.READS_NEW:
             run.run(steps.return_reads, held)
             run.run(steps.check_reads, held)

@@ -30,7 +30,7 @@ from vecferry.model import IdKind, RecordId
 from vecferry.stores.staging import write_whole, writing
 from vecferry.transfer.conflicts import CONFLICTS_SCHEMA, PART_NAMES, Choice, Conflicts, Decisions
 
-__all__ = ["read_decisions", "write_conflicts"]
+__all__ = ["digest_of", "read_decisions", "write_conflicts"]
 
 FORMAT, VERSION = "vecferry-conflicts", 1
 _HOW = 'write "old" or "new" as the decision of each conflict: whose version stays; the other one goes to the archive'
@@ -105,20 +105,30 @@ def _rows(conflicts: Conflicts) -> Iterator[dict[str, str]]:
 # Reading back
 
 
-def read_decisions(path: Path, conflicts: Conflicts) -> Decisions:
+def digest_of(path: Path) -> str:
+    """The digest of the conflicts that a file was written for. Raises NotFound, ConfigError."""
+    return str(_facts_of(path).get("digest"))
+
+
+def read_decisions(path: Path, conflicts: Conflicts, accepted: str = "") -> Decisions:
     """What a person decided, for exactly these conflicts.
 
+    A file whose digest is `accepted` decided them in a run that died: it may hold more, which are settled by now.
     Raises NotFound for no file, DataDiffer where the conflicts are not those that the file was written for,
     ConfigError, naming lines and ids, for one that is missing, unknown, twice there or without a decision.
     """
     facts = _facts_of(path)
-    if facts.get("digest") != str(conflicts.digest()):
+    is_known = bool(accepted) and facts.get("digest") == accepted
+    if not is_known and facts.get("digest") != str(conflicts.digest()):
         raise DataDiffer(
             f"{path} was written for other conflicts ({facts.get('conflicts')} of them): since then records changed",
             advice="write the file again and decide once more; nothing was merged",
         )
     entries = list(_csv_entries(path) if _is_csv(path) else _line_entries(path))
     found = IdTable([conflicts.keys()]).find(_as_conflicts(entries).keys())
+    if is_known:
+        entries = [entry for entry, at in zip(entries, found.tolist(), strict=True) if at >= 0]
+        found = found[found >= 0]
     _refuse_others(path, conflicts, entries, found)
     _refuse(path, "no decision yet", [entry for entry in entries if entry.decision not in _CHOICES])
     choices = np.zeros(len(conflicts), dtype=np.int8)

@@ -28,6 +28,7 @@ from vecferry.strategies.steps.ending import (
     require_droppable,
     wait_out_writes,
 )
+from vecferry.strategies.steps.figures import keep_figures
 from vecferry.strategies.steps.hooks import (
     check_hooks,
     observe_route,
@@ -168,6 +169,7 @@ __all__ = [
     "is_return_kept",
     "is_settled",
     "is_source_frozen",
+    "keep_figures",
     "keep_return",
     "load_delta",
     "look_at_slice",

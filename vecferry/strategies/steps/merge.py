@@ -6,7 +6,7 @@ Like a pass forward: what is found becomes a delta, recorded before its first wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,8 @@ from vecferry.strategies.returning import (
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, passes, progress, retry
-from vecferry.transfer.brakes import Brakes, Counted, Release, applied
-from vecferry.transfer.conflict_files import read_decisions, write_conflicts
+from vecferry.transfer.brakes import Brakes, Counted, applied
+from vecferry.transfer.conflict_files import digest_of, read_decisions, write_conflicts
 from vecferry.transfer.conflicts import Choice, Decide, prefer, undecided
 from vecferry.transfer.differences import Differences, Side, compare
 from vecferry.transfer.intents import Seen
@@ -60,6 +60,8 @@ __all__ = [
 
 _BRAKE = "brake of the way back"
 _PHASE = "merge"
+_DECIDED = "decided conflicts"
+"""`{"digest": ...}`: of the conflicts that a file decided last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,10 @@ def spool_return(ref: Ref, number: int) -> int:
 
 
 def decide_conflicts(ref: Ref, settlement: Settlement) -> Decide:
-    """Who wins conflicts: one side, or as a file says, which has to be about the conflicts of now."""
+    """Who wins conflicts: one side, or as a file says, which has to be about the conflicts of now.
+
+    Those that a run with this very file settled before it died may be missing by now.
+    """
     if settlement.prefer:
         return prefer(Choice.OLD if settlement.prefer == "old" else Choice.NEW)
     if settlement.conflicts is None or not settlement.conflicts.exists():
@@ -162,7 +167,13 @@ def decide_conflicts(ref: Ref, settlement: Settlement) -> Decide:
     outcome = _compared(work)[2]
     for _ in merging_of(work, undecided).run(subjects_of(work, _last(work).number), outcome):
         pass
-    return read_decisions(settlement.conflicts, outcome.open_conflicts())
+    conflicts = outcome.open_conflicts()
+    if not len(conflicts):
+        return undecided
+    accepted = str((work.fact(_DECIDED) or {}).get("digest", ""))
+    decisions = read_decisions(settlement.conflicts, conflicts, accepted)
+    work.ledger.set_fact(ref.migration, _DECIDED, {"digest": digest_of(settlement.conflicts)}, ref.token)
+    return decisions
 
 
 def weigh_return(ref: Ref, decide: Decide) -> Weighed:
@@ -189,8 +200,9 @@ def write_return(ref: Ref, decide: Decide, settlement: Settlement) -> Weighed:
     maker = _Maker(work, merging_of(work, decide), outcome)
     written = work.archive.write_delta(number, work.plan.schema.vectors, maker.rows(found))
     weighed = _ended(work, found, new, old, outcome)
-    _refuse_open(work, outcome, settlement)
-    allowed = _braked(work, outcome, settlement.release, left)
+    listed = _list_open(work, outcome, settlement)
+    weighed = replace(weighed, listed={**weighed.listed, **listed})
+    allowed = _braked(work, outcome, settlement, left)
     if outcome.losers:
         write_losers(work.archive.storage, number, work.plan.schema.vectors, outcome.losers)
     Seen.save(seen_path(work, number), maker.seen)
@@ -283,16 +295,18 @@ def _write_list(path: Path, batches: list[pa.RecordBatch], column: str) -> None:
     csv.write_csv(table, path)
 
 
-def _refuse_open(work: Work, outcome: Outcome, settlement: Settlement) -> None:
-    """Raise UnsafeRoute where conflicts are open, after writing the file in which they can be decided."""
+def _list_open(work: Work, outcome: Outcome, settlement: Settlement) -> dict[str, str]:
+    """Where conflicts are open, write the file in which they can be decided, and raise UnsafeRoute but for a sync."""
     conflicts = outcome.open_conflicts()
     if not len(conflicts):
-        return
+        return {}
     own = f"{work.ref.migration}.conflicts-{conflicts.digest()}.jsonl"
     path = settlement.conflicts or work.archive_folder / "reports" / own
     write_conflicts(path, conflicts, work.ref.migration)
+    if settlement.follows:
+        return {"conflicts": str(path)}
     names = ", ".join(outcome.counts.examples.get("conflicts", ())[:5])
-    command = f"vecferry {_verb(work)} {work.ref.migration}"
+    command = f"vecferry {_verb(work, settlement)} {work.ref.migration}"
     raise UnsafeRoute(
         f"{conflicts.records():,} records were changed on both sides in different ways, for example {names}",
         advice=f"nothing was written. Decide each in {path}, then {command} --conflicts {path}; or let one side win: "
@@ -300,7 +314,7 @@ def _refuse_open(work: Work, outcome: Outcome, settlement: Settlement) -> None:
     )
 
 
-def _braked(work: Work, outcome: Outcome, release: Release, left: Sequence[Delta]) -> bool:
+def _braked(work: Work, outcome: Outcome, settlement: Settlement, left: Sequence[Delta]) -> bool:
     """Whether a person let more through than the brakes do. Raises UnsafeRoute where one holds.
 
     What was let through for a delta that a dead run left open is not asked for again.
@@ -310,17 +324,19 @@ def _braked(work: Work, outcome: Outcome, release: Release, left: Sequence[Delta
     if any(now.deletes <= one.counts["deleted"] and now.changes <= one.counts["changed"] for one in _let_through(left)):
         return True
     rows, since = work.archive.manifest().current.count, _since_yes(work, left)
-    allowance = release.bound_to(work.fact(_BRAKE) or {})
+    allowance = settlement.release.bound_to(work.fact(_BRAKE) or {})
     try:
         return applied(_brakes(work.config), rows, since, now, shown, allowance, work.ref.migration)
     except UnsafeRoute as error:
         work.ledger.set_fact(work.ref.migration, _BRAKE, shown, work.ref.token)
         error.advice = error.advice.replace("look at the source", "look at the new store")
-        error.advice = error.advice.replace("vecferry sync", f"vecferry {_verb(work)}")
+        error.advice = error.advice.replace("vecferry sync", f"vecferry {_verb(work, settlement)}")
         raise
 
 
-def _verb(work: Work) -> str:
+def _verb(work: Work, settlement: Settlement) -> str:
+    if settlement.follows:
+        return "sync"
     return "merge" if work.migration.state is State.ROLLED_BACK_UNMERGED else "rollback"
 
 

@@ -195,11 +195,16 @@ def probe_rights(ref: Ref) -> None:
     except StoreRefused as error:
         raise UnsafeRoute(
             f"the old store takes no writes: {error}",
-            advice="nothing was paused or switched; give this user the rights, or go back without the new rows: "
-            f"vecferry rollback {ref.migration} --route-only",
+            advice=f"nothing was paused or switched; give this user the rights, or {_without_rights(work)}",
         ) from error
     finally:
         handles.release(old_address(work))
+
+
+def _without_rights(work: Work) -> str:
+    if work.migration.state is State.SWITCHED:
+        return f"go back without the new rows: vecferry rollback {work.ref.migration} --route-only"
+    return "start a migration that writes nothing to the old store: --reverse hold"
 
 
 def _nobody(writer: Target) -> pa.RecordBatch:
