@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.application import SECRET, Application
 from tests.support.migrating import Harness, fill, mixed_batch, schema
-from vecferry import address
-from vecferry.errors import DataDiffer, Stopped
-from vecferry.ledger import State
-from vecferry.model import IdKind, VerdictState
+from vecferry import address, batch
+from vecferry.errors import BadOption, DataDiffer, PlanRefused, Stopped, UnsafeRoute
+from vecferry.ledger import State, migration_resource
+from vecferry.model import IdKind, RecordId, VerdictState
 from vecferry.operations import look, migrations
 from vecferry.stores import registry
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.snapshots import SnapshotKind, snapshot_of
 from vecferry.strategies.work import open_work
+from vecferry.transfer import halt
 from vecferry.transfer.backup import refuse_damaged
 from vecferry.transfer.backup_listing import read_listing
 
@@ -264,3 +269,180 @@ def test_rollback_writes_into_a_database_what_the_new_store_received(harness: Ha
     found = harness.records(docs)
     assert {(IdKind.STRING, "doc-955"), (IdKind.STRING, "doc-990")} <= found.keys()
     assert len(found) == 62
+
+
+def end_pauses(harness: Harness) -> None:
+    """As if the time of every pause were over."""
+    connection = sqlite3.connect(harness.folder / "ledger.db", isolation_level=None)
+    connection.execute("UPDATE vecferry_pauses SET paused_until = paused_at")
+    connection.close()
+
+
+def test_a_pause_that_ends_while_copying_never_switches(harness: Harness, docs: str) -> None:
+    """Writes may have gone on: the move is undone, although not one of them did."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.validate_slice, lambda: end_pauses(harness))
+    with pytest.raises(UnsafeRoute, match="ended at"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+
+
+def test_a_snapshot_that_was_overtaken_is_brought_up_to_date_under_the_next_pause(harness: Harness, docs: str) -> None:
+    """The pause ended after the proof, the application wrote and deleted: the next run moves what is there then."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, sync={"absence_wait_s": 0})
+    whenever(harness, steps.require_pinned, lambda: end_pauses(harness))
+    with pytest.raises(UnsafeRoute, match="ended at"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    write(docs, 7, 960, 961)
+    with registry.open_target(address.parse(docs)) as store:
+        store.delete(batch.ids_batch([RecordId(IdKind.STRING, "doc-11")]))
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(f"{docs}-new") == harness.records(docs)
+    assert len(harness.ledger.approvals(ref.migration)) == 2
+
+
+def test_a_snapshot_that_nobody_overtook_is_not_taken_again(harness: Harness, docs: str) -> None:
+    """The digest under the new pause is that of the old one: no slice is exported or loaded a second time."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.require_pinned, lambda: end_pauses(harness))
+    with pytest.raises(UnsafeRoute):
+        harness.run(ref)
+    before = [(row.copied, row.loaded_at) for row in harness.ledger.slices(ref.migration)]
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert [(row.copied, row.loaded_at) for row in harness.ledger.slices(ref.migration)] == before
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for something that another thread does."""
+    end_s = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end_s, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+def test_a_long_copy_prolongs_its_pause_and_tells_the_application(harness: Harness, docs: str) -> None:
+    """While the run lives the pause is made longer, in the ledger and by a second call of the same token."""
+    with Application() as application:
+        application.memory.url = docs
+        (harness.folder / "secret").write_text(SECRET)
+        hook = {"webhook": application.hook, "secret": {"file": str(harness.folder / "secret")}, "timeout_s": 0.5}
+        hooks = {"pause": hook, "release": hook, "switch": hook, "read_back": hook, "write_timeout_s": 0}
+        ref = harness.start(docs, f"{docs}-new", STRATEGY, hooks={**hooks, "pause_ttl_s": 4})
+        paused = application.memory.actions
+        whenever(harness, steps.validate_slice, lambda: wait_until(lambda: paused().count("pause") > 1, "told again"))
+        harness.run(ref)
+        first, second = [call for call in application.memory.calls if call["action"] == "pause"][:2]
+        assert first["token"] == second["token"]
+        assert second["ttl_s"] == 4
+        assert (application.memory.url, application.memory.writes) == (f"{docs}-new", "open")
+    assert "pause extended" in [entry.event for entry in harness.ledger.audit(ref.migration)]
+    assert sheet(harness, "cutover")[0][1].endswith("the application said that it had paused")
+
+
+def test_a_copy_that_takes_longer_than_was_agreed_to_is_undone(harness: Harness, docs: str) -> None:
+    """Before the limit of the pause is over the run stops at its next batch, writes go on, and the result says why."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, pause_limit_s=1)
+    token = partial(harness.ledger.holder, migration_resource(ref.migration))
+
+    def is_halted() -> bool:
+        lease = token()
+        try:
+            halt.check(ref.ledger, lease.token if lease else 0)
+        except Stopped:
+            return True
+        return False
+
+    whenever(harness, steps.validate_slice, lambda: wait_until(is_halted, "the run was halted"))
+    with pytest.raises(UnsafeRoute, match="came near its limit of 1 s"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    assert harness.migration(ref).state is State.VERIFYING
+
+
+def test_a_pause_that_a_person_ends_stops_the_copy(harness: Harness, docs: str) -> None:
+    """`vecferry unpause` lets writes go on at once; the run finds its pause gone and does not switch."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.finish_load, lambda: [*harness.ledger.unpause(ref.migration, "somebody")] and None)
+    with pytest.raises(UnsafeRoute, match=r"was released at .* by somebody"):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+
+
+def test_a_pause_that_would_be_longer_than_its_limit_is_refused_by_the_plan(
+    harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the measured rate the plan knows it before anybody is asked."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", pause_limit_s=5, hooks={"visibility_delay_s": 6})
+    with pytest.raises(PlanRefused, match="pause_limit_s allows 5 s"):
+        harness.run(ref)
+    assert harness.forms == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"limit": 5}, "a trial pauses nobody"),
+        ({"cutover": "two-step", "no_read_modify_write": True}, "switches in one step"),
+    ],
+)
+def test_what_the_strategy_does_not_do_is_refused(harness: Harness, docs: str, wrong: Any, says: str) -> None:
+    """Options of other strategies are no silent wishes."""
+    with pytest.raises(BadOption, match=says):
+        harness.start(docs, f"{docs}-new", STRATEGY, **wrong)
+
+
+def test_a_folder_belongs_to_a_chroma_server(harness: Harness, docs: str, tmp_path: Path) -> None:
+    """Another source has none, another strategy does not copy one."""
+    with pytest.raises(BadOption, match="belongs to a Chroma server"):
+        harness.migrate(docs, f"{docs}-new", STRATEGY, snapshot_folder=str(tmp_path))
+    with pytest.raises(BadOption, match="is for a snapshot-restore"):
+        harness.start(docs, f"{docs}-new", snapshot_folder=str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point",
+    [
+        "snapshot.frozen",
+        "snapshot.digest_ended",
+        "snapshot.begun",
+        "snapshot.copied",
+        "copy.part_recorded",
+        "snapshot.digest_ended=kill@2",
+        "snapshot.pinned",
+        "copy.slice_recorded",
+        "load.finished",
+        "validate.slice_recorded",
+        "validate.concluded",
+        "snapshot.proven",
+        "cutover.file_listed",
+        "cutover.before_switch",
+        "cutover.switched",
+        "cutover.ended",
+    ],
+)
+@pytest.mark.parametrize(
+    ("over", "copies"), [(False, True), (True, True), (True, False)], ids=["held", "over", "over-archive"]
+)
+def test_s13_a_run_killed_anywhere_is_finished_by_the_next(
+    harness: Harness, file: str, tmp_path: Path, point: str, over: bool, copies: bool
+) -> None:
+    """While the pause holds the next run goes on; once it is over, what was written since then moves as well."""
+    new = f"jsonl://{tmp_path}/new.jsonl"
+    sync = {"absence_wait_s": 0, "driver_timeout_s": 0}
+    ref = harness.start(file, new, STRATEGY, metric="cosine", backup=copies, sync=sync)
+    assert harness.run_until_killed(ref, point if "=" in point else f"{point}=kill") == KILLED
+    assert serving_writes(harness, ref) == "paused"
+    if over:
+        end_pauses(harness)
+        if harness.route(ref).url == file:
+            with (tmp_path / "docs.jsonl").open("ab") as lines:
+                lines.write(b'{"id":"late","vector":[1,0,0,0,0,0,0,0],"payload":{}}\n')
+    harness.run(ref)
+    assert (harness.migration(ref).state, serving_writes(harness, ref)) == (State.SWITCHED, "open")
+    assert harness.records(new) == harness.records(file)

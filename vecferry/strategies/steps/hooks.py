@@ -106,7 +106,8 @@ def prolong_pause(ref: Ref, token: int) -> None:
     telling.publish(work)
     hook = config.hooks.pause
     if hook is not None:
-        made = telling.request(work, Action.PAUSE, replace(pause, paused_at=now))
+        again = replace(pause, paused_at=pause.paused_until - timedelta(seconds=lasts_s))  # told from now on
+        made = telling.request(work, Action.PAUSE, again)
         reply = telling.tell(work, hook, made, pause_token=token)
         _require_writes(work, "paused", reply, "nothing was switched")
 

@@ -223,15 +223,20 @@ def end_digest(ref: Ref) -> str:
     moment = Moment((work.fact(_DIGEST) or {})["moment"])
     folder = digest_folder(work, moment)
     if moment is Moment.AFTER and not folder.exists():
-        return snapshot_of(work).digest
-    spool = passes.open_spool(folder)
+        found = snapshot_of(work).digest
+    else:
+        found = str(_read_digest(work, passes.open_spool(folder)))
+    handles.release(work.config.source.address())
+    failpoints.reached("snapshot.digest_ended")
+    return found
+
+
+def _read_digest(work: Work, spool: passes.Spool) -> Digest:
     total = sum((Digest.parse(one.digest) for one in spool.slices()), Digest())
     counted = passes.require_unmoved(work.source(), spool.view, work.config.retry_budget_s)
     if counted != total.count:
         raise _changed(work, f"{total.count:,} records were read and it counts {counted:,}")
-    handles.release(work.config.source.address())
-    failpoints.reached("snapshot.digest_ended")
-    return str(total)
+    return total
 
 
 def _changed(work: Work, how: str) -> DataDiffer:
