@@ -155,13 +155,18 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     found = states.next_commands(migration.state, migration.id, workspaces)
     if migration.state is not State.READY and _asks_before_copy(ledger, migration):
         found = (f"vecferry approve {migration.id}", *found)
-    wanted = (command for command in found if command.split()[1] not in unwanted)
+    if migration.parent is not None:
+        unwanted |= {"abort", "complete", "decommission", "discard"}
+        found = tuple(one.replace(f"resume {migration.id}", f"resume {migration.parent}") for one in found)
+    wanted = [command for command in found if command.split()[1] not in unwanted]
+    if workspaces:
+        wanted.append(f"vecferry workspaces {migration.id}")
     return tuple(f"{one} --collection NAME" if one.split()[1] == "decommission" else one for one in wanted)
 
 
 def _asks_before_copy(ledger: Ledger, migration: Migration) -> bool:
-    """Whether a question is open that is asked before anything is copied."""
-    if migration.strategy != "snapshot-restore" or migration.state not in asks_in(migration.strategy):
+    """Whether a question is open that is asked before anything is copied, or about workspaces."""
+    if migration.strategy not in ("snapshot-restore", "rolling") or migration.state not in asks_in(migration.strategy):
         return False
     question = ledger.approval(migration.id)
     return question is not None and question.answer is None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Pause
+from vecferry.operations.workspaces import children_paused
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.telling import Observed
@@ -28,11 +29,13 @@ def unpause(ledger: Ledger, migration_id: str, by: str) -> Unpaused:
     """
     migration = ledger.migration(migration_id)
     released = ledger.unpause(migration.id, by)
-    try:
-        steps.release_writes(Ref(ledger.url, migration.id), by)
-    except VecferryError as error:
-        return Unpaused(tuple(released), error)
-    return Unpaused(tuple(released), None)
+    failed = None
+    for name in children_paused(ledger, migration.id):
+        try:
+            steps.release_writes(Ref(ledger.url, name), by)
+        except VecferryError as error:
+            failed = error
+    return Unpaused(tuple(released), failed)
 
 
 def observe(ledger: Ledger, migration_id: str) -> Observed:

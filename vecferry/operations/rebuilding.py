@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vecferry.archive import Archive, DeltaEntry, Manifest, verify
-from vecferry.errors import ArchiveDamaged, BadOption, NotFound
+from vecferry.errors import ArchiveDamaged, BadOption, NotFound, PlanRefused
 from vecferry.ledger import Delta, Direction, Entry, Holder, Ledger, Migration, Restored, SliceRow
 from vecferry.model import Receipt, Slice
 from vecferry.operations.pausing import observe
@@ -40,7 +40,7 @@ def propose(folder: Path, collection: str | None = None) -> Proposal:
     """What the archive in a folder knows of its switch; every file is held against its checksum. Writes nothing.
 
     Raises NotFound where no switch was near, BadOption where several collections are there and none is named,
-    ArchiveDamaged.
+    PlanRefused for a workspace, ArchiveDamaged.
     """
     archive = _opened(folder, collection)
     manifest = archive.manifest()
@@ -54,7 +54,14 @@ def propose(folder: Path, collection: str | None = None) -> Proposal:
         raise ArchiveDamaged(f"{archive.place} is not as it was written: {found.damages[0]}", advice="restore the file")
     listed = {delta.rows.path for delta in manifest.deltas} | {delta.hashes.path for delta in manifest.deltas}
     left = tuple(path for path in archive.storage.files() if path.startswith("deltas/") and path not in listed)
-    return Proposal(read_statement(archive), folder.absolute(), archive.collection, len(manifest.deltas), left)
+    statement = read_statement(archive)
+    if statement.strategy == "rolling":
+        raise PlanRefused(
+            f"{archive.place} is the archive of one workspace of {statement.migration.rpartition('.')[0]}: a ledger of a "
+            "rolling migration is not made anew from it",
+            advice="restore the ledger from a copy; the archive itself can be restored: vecferry restore ARCHIVE URL",
+        )
+    return Proposal(statement, folder.absolute(), archive.collection, len(manifest.deltas), left)
 
 
 def rebuild(ledger: Ledger, proposal: Proposal) -> Rebuilt:
