@@ -9,14 +9,22 @@ import pytest
 import vecferry
 
 PINNED = {
+    "vecferry.conditions": {
+        "Between", "Border", "Condition", "Equals", "Missing", "Others", "Ranges", "from_plain", "matches",
+        "matches_any", "to_plain", "value_texts",
+    },
     "vecferry.contract": {
-        "Aliasing", "Health", "Listed", "Listing", "Reader", "Snapshot", "Snapshots", "Source", "SourceFile", "Target",
-        "fields_by_name",
+        "Aliasing", "Health", "Listed", "Listing", "Narrowing", "Reader", "Snapshot", "Snapshots", "Source",
+        "SourceFile", "Target", "fields_by_name",
     },
     "vecferry.errors": {
         "ArchiveDamaged", "BadOption", "BadRecord", "ConfigError", "DataDiffer", "DataError", "LeaseLost", "LockHeld",
         "LossRefused", "MissingExtra", "NotFound", "PlanRefused", "RetryLater", "Stopped", "StoreRefused",
         "TargetNotEmpty", "UnsafeRoute", "VecferryError",
+    },
+    "vecferry.grouping": {
+        "ByField", "ByRanges", "Discovery", "Group", "SourceView", "TargetView", "discover", "not_carried",
+        "target_view", "view",
     },
     "vecferry.operations.archives": {"archive_url", "collection_url", "start_export", "start_load"},
     "vecferry.operations.backup_sets": {"Pruned", "Verified", "list_backups", "newest_of", "prune", "verify_backups"},
