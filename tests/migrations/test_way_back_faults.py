@@ -19,10 +19,11 @@ from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Direction, State
 from vecferry.model import IdKind
 from vecferry.operations import routes
-from vecferry.strategies import steps
+from vecferry.strategies import steps, telling
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.work import open_work
 
-QUICK = {"sync": {"absence_wait_s": 0, "driver_timeout_s": 0}}
+QUICK: dict[str, Any] = {"sync": {"absence_wait_s": 0, "driver_timeout_s": 0}}
 
 
 @pytest.fixture
@@ -166,6 +167,44 @@ def test_s13_where_some_may_have_followed_the_way_back_and_others_did_not_a_pers
     application.memory.url = docs
     harness.rollback(ref)
     assert is_back(harness, ref, application, docs)
+
+
+def test_s14_writes_between_the_end_of_a_pause_and_the_following_are_listed_and_not_overwritten(
+    harness: Harness, docs: str, application: Application
+) -> None:
+    """The route moved, the run died, the pause ended: late writes of the old store stand in the list, beside writes of
+    the new one, and the way back keeps both."""
+    application.memory.url = docs
+    ref = harness.start(docs, f"{docs}-new", hooks=hooks(harness, application), **QUICK)
+    dies(harness, steps.read_back, lambda: harness.run(ref))
+    end_pauses(harness)
+    put(docs, with_payload("doc-3", b'{"side":"late"}'), mixed_batch(1, first=901), delete=("doc-4",))
+    put(f"{docs}-new", with_payload("doc-5", b'{"side":"new"}'))
+    harness.run(ref)
+    assert (harness.migration(ref).state, application.memory.writes) == (State.SWITCHED, "open")
+    assert dict(harness.sheets[-1].rows)["late in the old store"].startswith("1 new")
+    harness.rollback(ref)
+    found = contents(docs)
+    assert (found["doc-3"].payload, found["doc-5"].payload) == (b'{"side":"late"}', b'{"side":"new"}')
+    assert "doc-901" in found
+    assert "doc-4" not in found
+
+
+def test_s13_an_application_that_a_person_led_to_the_new_store_is_not_told_again(
+    harness: Harness, docs: str, application: Application
+) -> None:
+    """The route file had moved, the hook was never called, and the pause is over: it follows, so the run goes on."""
+    application.memory.url = docs
+    told = hooks(harness, application, route_file=str(harness.folder / "route.json"))
+    ref = harness.start(docs, f"{docs}-new", hooks=told, **QUICK)
+    dies(harness, steps.tell_switch, lambda: harness.run(ref))
+    telling.publish(open_work(ref))
+    end_pauses(harness)
+    with pytest.raises(UnsafeRoute, match="hook serves"):
+        harness.run(ref)
+    application.memory.url, application.memory.epoch = f"{docs}-new", 2
+    harness.run(ref)
+    assert (harness.migration(ref).state, application.memory.writes) == (State.SWITCHED, "open")
 
 
 # What a dead run had recorded and not written

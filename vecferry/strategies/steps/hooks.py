@@ -172,11 +172,19 @@ def tell_switch(ref: Ref) -> None:
     if told and _is_settled(work, told[-1]):
         return
     pause = work.pause()
+    if not told and _is_led_by_hand(work, pause):
+        return
     reply = telling.tell(work, hook, telling.request(work, action, pause), pause_token=_needed(work, pause))
     if reply.outcome is Outcome.EXPIRED:
         raise _unsafe(work, f"the application refused the switch, its pause being over: {reply.says}")
     if reply.outcome is not Outcome.ACKNOWLEDGED:
         _require_followed(work, reply.says)
+
+
+def _is_led_by_hand(work: Work, pause: Pause | None) -> bool:
+    """Whether a person let the application follow once the pause was over, when it may not be told any more."""
+    is_over = pause is not None and not pause.holds(telling.serving(work).at)
+    return work.migration.state in _SWITCHING and is_over and _why_not(work) == ""
 
 
 def _needed(work: Work, pause: Pause | None) -> int | None:
