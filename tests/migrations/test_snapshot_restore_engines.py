@@ -1,0 +1,145 @@
+"""Snapshot-restore between real engines; what was written late, and what arrived, is seen by their own clients."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from tests.support.chroma_server import ChromaServer
+from tests.support.migrating import Harness
+from tests.support.qdrant_server import QdrantServer
+from tests.support.raw_collections import Place, generate, make_source
+from vecferry.errors import DataDiffer
+from vecferry.ledger import State
+from vecferry.strategies import steps
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.snapshots import SnapshotKind, snapshot_of
+from vecferry.strategies.work import open_work
+
+DATA = generate(50, 8)
+STRATEGY = "snapshot-restore"
+
+
+def before(harness: Harness, step: Callable[..., Any], act: Callable[[], object]) -> None:
+    """Do something once, right before a step of the next run."""
+    run, left = harness.runner.run, iter([act])
+
+    def watched(found: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
+        if found is step:
+            next(left, lambda: None)()
+        return run(found, ref, *args, **kwargs)
+
+    harness.runner.run = watched  # type: ignore[method-assign]
+
+
+def payloads(client: QdrantClient, name: str) -> dict[str, dict[str, Any]]:
+    """Every payload, by the original id."""
+    points, _ = client.scroll(name, limit=1000, with_payload=True)
+    return {(point.payload or {}).get("vecferry_id", str(point.id)): dict(point.payload or {}) for point in points}
+
+
+def kind_of(ref: Ref) -> SnapshotKind:
+    """What kind of snapshot was taken."""
+    return snapshot_of(open_work(ref)).kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_folder", [False, True], ids=["archive", "folder"])
+def test_s14_chroma_server_to_qdrant_over_grpc_lists_a_late_write(
+    harness: Harness, tmp_path: Path, by_folder: bool
+) -> None:
+    """Read through the server, or from a copy of its folder: all of it arrives, and what came late is named."""
+    with ChromaServer(tmp_path / "chroma") as chroma, QdrantServer(tmp_path / "qdrant") as server:
+        old = make_source("chroma", Place(tmp_path, server.grpc_port, server.rest_port, chroma.port), "docs", DATA)
+        new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
+        docs = chroma.client().get_collection("docs", embedding_function=None)
+        held = set(docs.get()["ids"])
+        late = {"ids": ["late"], "embeddings": [[0.5] * 8], "metadatas": [{"title": "late"}]}
+        folder = {"snapshot_folder": str(chroma.folder)} if by_folder else {}
+        ref = harness.start(old, new, STRATEGY, sync={"absence_wait_s": 0}, **folder)
+        before(harness, steps.end_switching, lambda: docs.add(**late))
+        harness.run(ref)
+        assert harness.migration(ref).state is State.SWITCHED
+        assert kind_of(ref) is (SnapshotKind.FOLDER if by_folder else SnapshotKind.ARCHIVE)
+        assert payloads(QdrantClient(port=server.rest_port, check_compatibility=False), "docs").keys() == held
+        assert "1 new (for example 'late')" in dict(harness.sheets[-1].rows)["late in the old store"]
+        assert set(docs.get()["ids"]) == held | {"late"}
+
+
+@pytest.mark.slow
+def test_s10_a_chroma_server_that_is_written_after_its_folder_was_copied_is_found(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """The copy is whole, and yet the switch would lose a write: the second digest names the record."""
+    with ChromaServer(tmp_path / "chroma") as chroma:
+        old = make_source("chroma", Place(tmp_path, chroma_port=chroma.port), "docs", DATA)
+        docs = chroma.client().get_collection("docs", embedding_function=None)
+        first = docs.get(limit=1)["ids"][0]
+        ref = harness.start(old, "memory:///from-chroma", STRATEGY, snapshot_folder=str(chroma.folder))
+        each = harness.runner.map
+
+        def changed(found: Any, held: Ref, numbers: Any, workers: int) -> Any:
+            if found is steps.export_snapshot:
+                docs.update(ids=[first], metadatas=[{"title": "changed under the pause"}])
+            return each(found, held, numbers, workers)
+
+        harness.runner.map = changed  # type: ignore[method-assign]
+        with pytest.raises(DataDiffer, match=f"1 changed \\(for example '{first}'\\)"):
+            harness.run(ref)
+        assert harness.route(ref).url == old
+
+
+@pytest.mark.slow
+def test_milvus_lite_to_qdrant_from_a_copy_of_its_folder(harness: Harness, tmp_path: Path) -> None:
+    """The folder is copied while no engine has it open, and read from a copy of the copy: the backup stays whole."""
+    with QdrantServer(tmp_path / "qdrant") as server:
+        old = make_source("milvus+path", Place(tmp_path), "docs", DATA)
+        new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
+        ref = harness.migrate(old, new, STRATEGY, sync={"absence_wait_s": 0})
+        assert harness.migration(ref).state is State.SWITCHED
+        assert kind_of(ref) is SnapshotKind.FILES
+        with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+            assert client.count("docs").count == len(DATA)
+        assert harness.records(new).keys() == harness.records(old).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["chroma+path", "qdrant+edge", "numpy", "numpy-tree", "faiss"])
+def test_every_store_of_files_is_copied_and_read_from_the_copy(harness: Harness, tmp_path: Path, kind: str) -> None:
+    """What arrives is what its own client wrote, and the old folder is as it was."""
+    old = make_source(kind, Place(tmp_path), "docs", DATA)
+    before_it = harness.records(old)
+    ref = harness.migrate(old, "memory:///from-a-copy-of-" + kind.replace("+", "-"), STRATEGY, metric="cosine")
+    assert kind_of(ref) is SnapshotKind.FILES
+    assert harness.records("memory:///from-a-copy-of-" + kind.replace("+", "-")).keys() == before_it.keys()
+    assert harness.records(old) == before_it
+
+
+@pytest.mark.slow
+def test_rollback_of_faiss_to_qdrant_puts_rows_of_the_new_store_into_a_copy_of_the_index(
+    harness: Harness, tmp_path: Path
+) -> None:
+    """Written by the official client after the switch: the way back merges it into a copy; the old index stays."""
+    vectors = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    index = faiss.IndexFlatL2(8)
+    index.add(vectors)
+    faiss.write_index(index, str(tmp_path / "docs.index"))
+    before_it = (tmp_path / "docs.index").read_bytes()
+    with QdrantServer(tmp_path / "qdrant") as server:
+        new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
+        ref = harness.migrate(f"faiss://{tmp_path}/docs.index", new, STRATEGY, sync={"absence_wait_s": 0})
+        with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+            client.upsert("docs", [models.PointStruct(id=100, vector=[0.5] * 8, payload={"new": True})], wait=True)
+        harness.rollback(ref)
+    assert harness.migration(ref).state is State.ROLLED_BACK
+    assert (tmp_path / "docs.index").read_bytes() == before_it
+    copied = harness.route(ref).url
+    assert len(harness.records(copied)) == 31
+    assert faiss.read_index(copied.removeprefix("faiss://").partition("?")[0]).ntotal == 31
