@@ -25,6 +25,7 @@ __all__ = [
     "Many",
     "Naming",
     "Reading",
+    "Rolling",
     "Settling",
     "SourceSecrets",
     "StoreSecrets",
@@ -294,7 +295,8 @@ class Cutover:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="blue-green copies, then pauses shortly; snapshot-restore pauses, then copies (default: blue-green).",
+            help="blue-green copies, then pauses shortly; rolling does so workspace by workspace; snapshot-restore "
+            "pauses, then copies (default: blue-green).",
         ),
     ] = None
     pause_limit_s: Annotated[
@@ -304,6 +306,46 @@ class Cutover:
     snapshot_folder: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A snapshot-restore copies this folder of the Chroma server that it moves."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """How a collection is divided where it moves workspace by workspace."""
+
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD", help="Rolling: the payload field with the workspace (default: workspace_id)."
+        ),
+    ] = None
+    ranges: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD=BORDERS",
+            help="Rolling: half-open ranges of a field instead, in UTC, as in created_at=2024-01,2024-07,2025-01.",
+        ),
+    ] = None
+    first: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Rolling: this workspace first; the others from the smallest up. Repeatable."),
+    ] = None
+    wave: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rolling: fill so many workspaces in one go (default: 10).")
+    ] = None
+    approve_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="each|wave|once", help="Rolling: a question for each workspace, each wave, or one (default: wave)."
+        ),
+    ] = None
+    moved: Annotated[
+        str | None,
+        typer.Option(
+            metavar="hold|follow",
+            help="Rolling: records that changed their workspace across the two stores are listed, or carried along "
+            "(default: hold).",
+        ),
     ] = None
 
 

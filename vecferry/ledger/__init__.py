@@ -43,7 +43,7 @@ from vecferry.ledger.rows import (
 )
 from vecferry.ledger.slices import Slices
 from vecferry.ledger.states import ENDED, LIVE, State
-from vecferry.ledger.workspaces import Workspaces, workspace_key, workspace_value
+from vecferry.ledger.workspaces import Workspaces, key_of, workspace_key, workspace_value
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -73,6 +73,7 @@ __all__ = [
     "SliceRow",
     "State",
     "Workspace",
+    "key_of",
     "migration_resource",
     "settled",
     "verdict_fact",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from vecferry.ledger.schema import migrations, workspaces
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject
 
-__all__ = ["Workspaces", "child_id", "workspace_key", "workspace_value"]
+__all__ = ["Workspaces", "child_id", "key_of", "workspace_key", "workspace_value"]
 
 
 def workspace_key(value: Any) -> str:
@@ -35,6 +36,16 @@ def workspace_value(key: str) -> Any:
     return canonical.decode(key)
 
 
+def key_of(text: str, known: Collection[str] = ()) -> str:
+    """The key of a workspace as a person writes it: a known key, a JSON value, or else a text."""
+    if text in known:
+        return text
+    try:
+        return workspace_key(json.loads(text))
+    except ValueError:
+        return workspace_key(text)
+
+
 def child_id(parent: str, number: int) -> str:
     """The id of the migration that moves one workspace: it sorts, and completes, behind its parent's."""
     return f"{parent}.{number:04d}"
@@ -46,7 +57,8 @@ class Workspaces(Database):
     def store_workspaces(self, migration_id: str, found: Sequence[Workspace], token: int | None = None) -> None:
         """Enter the groups of a migration, once; its state is theirs from now on. Each gets a migration of its own.
 
-        That has the parent's id with the number behind it. The same keys and numbers again change nothing, whatever became of them; others raise PlanRefused.
+        That has the parent's id with the number behind it. The same keys and numbers again change nothing, whatever
+        became of them; others raise PlanRefused.
         """
         with self._write() as write:
             known(write.connection, migration_id)

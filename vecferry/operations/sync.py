@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vecferry.ledger import Direction, Ledger, Pass
+from vecferry.operations.workspaces import is_rolling
+from vecferry.operations.workspaces import sync as sync_workspaces
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.sync import Synced
 from vecferry.strategies.sync import sync as run_sync
@@ -18,7 +20,11 @@ def sync(runner: Runner, ref: Ref, *, allow_deletes: int | None = None, allow_ch
 
     `allow_deletes` and `allow_changes` let through what a brake held and showed the last time, and no other records.
     """
-    return run_sync(runner, ref, Release(allow_deletes, allow_changes))
+    release = Release(allow_deletes, allow_changes)
+    if is_rolling(Ledger.open(ref.ledger).migration(ref.migration)):
+        done = sync_workspaces(runner, ref, release)
+        return Synced(workspaces=len(done), rows=sum(one.rows for one in done))
+    return run_sync(runner, ref, release)
 
 
 @dataclass(frozen=True, slots=True)

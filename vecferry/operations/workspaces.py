@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 
 from vecferry.errors import BadOption, NotFound, UnsafeRoute
-from vecferry.ledger import DEFAULT_WORKSPACE, ENDED, Hold, Ledger, Migration, State, Workspace, workspace_key
+from vecferry.ledger import DEFAULT_WORKSPACE, ENDED, Hold, Ledger, Migration, State, Workspace, key_of
 from vecferry.strategies import waves
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rolling import rolling
@@ -21,7 +20,6 @@ __all__ = [
     "go_first",
     "hold",
     "is_rolling",
-    "key_of",
     "lead_back",
     "merge",
     "retry",
@@ -37,16 +35,6 @@ _Wave = Callable[[Ref, Sequence[int], Settlement], list[Done]]
 def is_rolling(migration: Migration) -> bool:
     """Whether it is a whole collection that moves workspace by workspace."""
     return migration.strategy == "rolling" and migration.parent is None
-
-
-def key_of(text: str, known: Collection[str] = ()) -> str:
-    """The key of a workspace as a person writes it: a known key, a JSON value, or else a text."""
-    if text in known:
-        return text
-    try:
-        return workspace_key(json.loads(text))
-    except ValueError:
-        return workspace_key(text)
 
 
 def chosen(ledger: Ledger, migration_id: str, names: Sequence[str]) -> list[Workspace]:

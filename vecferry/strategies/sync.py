@@ -34,10 +34,14 @@ class Synced:
     found: Differences | None = None
     made: Made | None = None
     back: Followed | None = None
+    workspaces: int | None = None
+    rows: int = 0
 
     @property
     def carried(self) -> int:
         """Records that were carried over, or back."""
+        if self.workspaces is not None:
+            return self.rows
         if self.back is not None:
             return self.back.carried
         return self.made.rows if self.made else 0

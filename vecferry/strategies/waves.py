@@ -71,13 +71,14 @@ _BY_CODE: dict[int, type[VecferryError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How work on one workspace ended. `error` is what a person is told (`""`: it went well)."""
+    """How work on one workspace ended. `error` is what a person is told (`""`: it went well); `rows` were carried."""
 
     key: str
     child: str
     error: str = ""
     advice: str = ""
     exit_code: int = 0
+    rows: int = 0
 
 
 def fill_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
@@ -143,8 +144,8 @@ def sync_wave(ref: Ref, numbers: Sequence[int], release: Release) -> list[Done]:
     return each(ref, numbers, lambda run, child: _synced(run, child, release))
 
 
-def _synced(run: LocalRunner, child: Ref, release: Release) -> None:
-    sync(run, child, release)
+def _synced(run: LocalRunner, child: Ref, release: Release) -> int:
+    return sync(run, child, release).carried
 
 
 def look_at_wave(ref: Ref, numbers: Sequence[int], side: Side, completing: bool = False) -> list[Late]:
@@ -176,7 +177,7 @@ def _chosen(ref: Ref, numbers: Sequence[int]) -> list[Workspace]:
 def each(
     ref: Ref,
     numbers: Sequence[int],
-    work: Callable[[LocalRunner, Ref], None],
+    work: Callable[[LocalRunner, Ref], int | None],
     wanted: Callable[[Workspace], bool] = lambda one: True,
     *,
     counted: bool = False,
@@ -197,9 +198,9 @@ def each(
     return done
 
 
-def _done(ledger: Ledger, ref: Ref, one: Workspace, work: Callable[[Ref], None]) -> Done:
+def _done(ledger: Ledger, ref: Ref, one: Workspace, work: Callable[[Ref], int | None]) -> Done:
     try:
-        work(Ref(ref.ledger, one.child))
+        rows = work(Ref(ref.ledger, one.child))
     except VecferryError as error:
         ledger.note_workspace(ref.migration, one.number, str(error))
         if isinstance(error, _OF_THE_RUN):
@@ -207,7 +208,7 @@ def _done(ledger: Ledger, ref: Ref, one: Workspace, work: Callable[[Ref], None])
         return Done(one.key, one.child, str(error), error.advice, error.exit_code)
     if one.note:
         ledger.note_workspace(ref.migration, one.number, "")
-    return Done(one.key, one.child)
+    return Done(one.key, one.child, rows=rows or 0)
 
 
 def _nobody(form: ApprovalForm, timeout_s: float) -> bool:

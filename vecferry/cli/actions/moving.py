@@ -24,6 +24,8 @@ def migrate(screen: Screen, ledger_place: str | None, options: Options) -> Resul
     """The whole way."""
     strategy = request.strategy(options)
     many = request.many(options, strategy)
+    if many is not None and strategy == "rolling":
+        raise BadOption("a rolling migration moves one collection", advice="name one collection in each URL")
     if many is not None and strategy == "snapshot-restore":
         raise BadOption(
             "a snapshot-restore moves one collection at a time",

@@ -18,7 +18,8 @@ from vecferry.operations.many import Request
 
 __all__ = ["many", "migration", "store", "strategy"]
 
-_STRATEGIES = ("blue-green", "snapshot-restore")
+_STRATEGIES = ("blue-green", "rolling", "snapshot-restore")
+_ROLLING = ("by", "ranges", "first", "wave", "approve_by", "moved")
 
 _SECRETS = {"api_key": "key_env", "token": "token_env", "basic": "basic_env"}
 
@@ -76,6 +77,7 @@ def _configured(found: dict[str, Any], content: dict[str, Any] | None) -> Migrat
         found["backup"] = False
     for side in ("source", "target"):
         _gather(found, side)
+    _gather_rolling(found, content or {})
     if content is not None:
         written = {name: value for name, value in content.items() if name != "strategy"}
         return make_config(written | found, where=str(path))
@@ -90,6 +92,18 @@ def store(options: Mapping[str, Any], side: str) -> StoreConfig:
     found = dict(options)
     _gather(found, side)
     return StoreConfig.model_validate(found[side])
+
+
+def _gather_rolling(found: dict[str, Any], content: Mapping[str, Any]) -> None:
+    """The options of a rolling migration become one part of the configuration, on top of what the file says."""
+    options = {name: found.pop(name) for name in _ROLLING if name in found}
+    if "ranges" in options:
+        field, sign, borders = str(options["ranges"]).rpartition("=")
+        if not sign or not field or "by" in options:
+            raise BadOption("--ranges is FIELD=BORDER,BORDER,... and names the field itself", advice="leave --by out")
+        options |= {"by": field, "ranges": [border.strip() for border in borders.split(",")]}
+    if options:
+        found["rolling"] = {**(content.get("rolling") or {}), **options}
 
 
 def _gather(found: dict[str, Any], side: str) -> None:

@@ -18,6 +18,7 @@ from vecferry.cli.options import (
     Many,
     Naming,
     Reading,
+    Rolling,
     SourceSecrets,
     Stores,
     TargetSecrets,
@@ -57,6 +58,8 @@ def demo(
     "--exclude '*_old' --approve auto",
     "vecferry migrate --source chroma://localhost:8000/docs --target qdrant://localhost:6334/docs "
     "--strategy snapshot-restore --pause-limit-s 1800",
+    "vecferry migrate --source chroma://localhost:8000/docs --target qdrant://localhost:6334/docs --strategy rolling "
+    "--by workspace_id --wave 20",
 )
 def migrate(
     screen: Screen,
@@ -64,6 +67,7 @@ def migrate(
     many: Many,
     naming: Naming,
     cutover: Cutover,
+    rolling: Rolling,
     choices: Choices,
     trial: Trial,
     reading: Reading,
@@ -74,7 +78,7 @@ def migrate(
     """Inventory, plan, backup, export, load, validate, approve, switch: the whole way of one collection, or of many."""
     from vecferry.cli.actions import moving
 
-    options = given(trial, stores, many, naming, cutover, choices, reading, source_secrets, target_secrets)
+    options = given(trial, stores, many, naming, cutover, rolling, choices, reading, source_secrets, target_secrets)
     return moving.migrate(screen, place.ledger, options)
 
 

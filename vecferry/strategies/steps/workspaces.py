@@ -11,7 +11,7 @@ from vecferry.conditions import Between, to_plain
 from vecferry.config import Rolling
 from vecferry.errors import BadOption, PlanRefused
 from vecferry.grouping import ByField, ByRanges, Group, discover, not_carried
-from vecferry.ledger import DEFAULT_WORKSPACE, Workspace
+from vecferry.ledger import DEFAULT_WORKSPACE, Workspace, key_of
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
@@ -75,11 +75,12 @@ def _by(rolling: Rolling) -> ByField | ByRanges:
 
 def _ordered(groups: Sequence[Group], first: Sequence[str]) -> list[Group]:
     """Those named first in their order, then the smallest first; the group of all others last."""
-    known = {group.key for group in groups}
-    for key in first:
-        if key not in known or key == DEFAULT_WORKSPACE:
-            raise BadOption(f"no record is in the workspace {key}", advice="`--order` names workspaces that there are")
-    place = {key: at for at, key in enumerate(first)}
+    known = {group.key for group in groups if group.key != DEFAULT_WORKSPACE}
+    keys = [key_of(name, known) for name in first]
+    for name, key in zip(first, keys, strict=True):
+        if key not in known:
+            raise BadOption(f"no record is in the workspace {name}", advice="name workspaces that there are")
+    place = {key: at for at, key in enumerate(keys)}
     return sorted(
         groups,
         key=lambda group: (group.key == DEFAULT_WORKSPACE, place.get(group.key, len(place)), group.rows, group.key),
