@@ -77,13 +77,13 @@ def test_abort_is_refused_once_reads_or_writes_may_be_elsewhere(state: State) ->
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_prints_commands_with_the_migrations_id(state: State) -> None:
-    """There is always something to type, `abort` only where it is a step, `rollback` only after a switch."""
+    """There is always something to type, `abort` only where it is a step, `rollback` only after a switch of anything."""
     commands = next_commands(state, "docs-1")
     assert commands
     assert all(command.startswith("vecferry ") and command.endswith(" docs-1") for command in commands)
     assert ("vecferry abort docs-1" in commands) == can(state, State.ABORTED)
     assert ("vecferry rollback docs-1" in commands) == (
-        state in {State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING}
+        state in {State.READS_NEW, State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING}
     )
 
 
@@ -93,7 +93,7 @@ COPYING: resume abort status
 CATCHING_UP: resume abort status
 VERIFYING: resume abort status
 READY: approve resume sync abort status
-READS_NEW: approve resume sync status
+READS_NEW: approve resume sync rollback status
 FROZEN: resume unpause status
 SWITCHING: resume unpause status
 SWITCHED: rollback complete sync status

@@ -79,7 +79,7 @@ def test_a_source_server_sees_no_write(harness: Harness, tmp_path: Path) -> None
         source = f"{base}/docs?rest_port={server.rest_port}"
         harness.migrate(fill_new("memory:///for-server"), source, route="first")
         server.requests.clear()
-        ref = harness.migrate(source, "memory:///from-server", route="second")
+        ref = harness.migrate(source, "memory:///from-server", route="second", reverse="hold")
         assert list(server.requests)
         assert not server.requests.writes("docs")
         before = contents(source)
