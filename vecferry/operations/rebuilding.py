@@ -57,8 +57,8 @@ def propose(folder: Path, collection: str | None = None) -> Proposal:
     statement = read_statement(archive)
     if statement.strategy == "rolling":
         raise PlanRefused(
-            f"{archive.place} is the archive of one workspace of {statement.migration.rpartition('.')[0]}: the ledger of "
-            "a rolling migration is not made anew from it",
+            f"{archive.place} is that of one workspace of {statement.migration.rpartition('.')[0]}: the ledger of a "
+            "rolling migration is not made anew from it",
             advice="restore the ledger from a copy; the archive itself can be restored: vecferry restore ARCHIVE URL",
         )
     return Proposal(statement, folder.absolute(), archive.collection, len(manifest.deltas), left)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vecferry import plain
-from vecferry.ledger import Ledger, Migration
+from vecferry.ledger import Ledger, Migration, Workspace
 from vecferry.model import Verdict
 from vecferry.operations.look import status
+from vecferry.operations.workspaces import is_rolling
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.sheets import Sheet, decisions_sheet, not_moved_sheet, verdict_sheet
 from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.steps.rollback import RETURN_FACT
 from vecferry.strategies.work import open_work
+from vecferry.strategies.workspace_sheets import workspaces_sheet
 
-__all__ = ["report", "sheet_markdown", "write_report"]
+__all__ = ["report", "sheet_markdown", "workspace_rows", "write_report"]
 
 
 def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
@@ -39,8 +42,29 @@ def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
         if found.route is None
         else {"name": found.route.name, "url": found.route.url, "epoch": found.route.epoch},
         "next_commands": list(found.next_commands),
+        **_workspaces(ledger, found.migration),
         "audit": [{"at": entry.at.isoformat(), "event": entry.event, "detail": entry.detail} for entry in found.audit],
     }
+
+
+def _workspaces(ledger: Ledger, migration: Migration) -> dict[str, Any]:
+    return {"workspaces": workspace_rows(ledger.workspaces(migration.id))} if is_rolling(migration) else {}
+
+
+def workspace_rows(found: Sequence[Workspace]) -> list[dict[str, Any]]:
+    """The workspaces of a rolling migration, as JSON values."""
+    return [
+        {
+            "workspace": one.key,
+            "records": one.rows,
+            "state": one.state.value,
+            "hold": None if one.hold is None else one.hold.value,
+            "attempts": one.attempts,
+            "note": one.note,
+            "migration": one.child,
+        }
+        for one in found
+    ]
 
 
 def _public(migration: Migration, archive: Path) -> dict[str, Any]:
@@ -75,6 +99,8 @@ def _markdown(ledger: Ledger, content: dict[str, Any]) -> str:
         sheets.append(not_moved_sheet(mapping.not_moved))
     if content["verdict"] is not None:
         sheets.append(verdict_sheet(migration["target_url"], plain.from_plain(Verdict, content["verdict"])))
+    if migration["strategy"] == "rolling" and "workspaces" in content:
+        sheets.append(workspaces_sheet(migration["id"], ledger.workspaces(migration["id"])))
     head = [f"# Migration {migration['id']}", "", f"State **{migration['state']}**, {migration['strategy']}.", ""]
     history = [f"* {entry['at']} {entry['event']}" for entry in content["audit"]]
     body = [sheet_markdown(sheet) for sheet in sheets if sheet.rows]

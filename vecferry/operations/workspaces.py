@@ -23,6 +23,7 @@ __all__ = [
     "lead_back",
     "merge",
     "retry",
+    "returnable",
     "roll_back",
     "sync",
 ]
@@ -87,13 +88,20 @@ def retry(runner: Runner, ref: Ref, names: Sequence[str]) -> None:
     rolling(runner, ref, [one.number for one in found])
 
 
+_RETURNABLE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING})
+
+
+def returnable(ledger: Ledger, migration_id: str, names: Sequence[str]) -> list[Workspace]:
+    """The workspaces that can be taken back: those that are called so, or all of them. Raises UnsafeRoute, NotFound."""
+    return _wanted(ledger, migration_id, names, _RETURNABLE)
+
+
 def roll_back(runner: Runner, ref: Ref, names: Sequence[str], said: Settlement) -> list[Done]:
     """Take these workspaces back, or all that the new store serves; the others stay. The last that moved goes first.
 
     Raises the most serious error; what did not fail is done all the same.
     """
-    wanted = {State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING}
-    return _each(runner, ref, names, wanted, said, waves.roll_back_wave)
+    return _each(runner, ref, names, _RETURNABLE, said, waves.roll_back_wave)
 
 
 def lead_back(runner: Runner, ref: Ref, names: Sequence[str], said: Settlement) -> list[Done]:

@@ -17,15 +17,19 @@ from vecferry.operations import look
 from vecferry.operations.report import report
 from vecferry.operations.standing import Standing, standing
 from vecferry.operations.sync import Lag, lag
+from vecferry.operations.workspaces import is_rolling
 from vecferry.strategies.sheets import Sheet
+from vecferry.strategies.workspace_sheets import workspaces_sheet
 
 __all__ = ["list_migrations", "status"]
 
 
-def list_migrations(ledger_place: str | None, *, live: bool) -> Result:
-    """All migrations, the newest first."""
+def list_migrations(ledger_place: str | None, *, live: bool, parts: bool = False) -> Result:
+    """All migrations, the newest first; with `parts` each rolling one's workspaces behind it."""
     ledger = Ledger.open(ledger_place)
     found = list(reversed(ledger.migrations(LIVE if live else None)))
+    if parts:
+        found = [each for one in found for each in (one, *ledger.children(one.id))]
     header: tuple[str, ...] = ("id", "state", "strategy", "source", "target")
     rows: list[tuple[str, ...]] = [
         (one.id, one.state.value, _strategy(one), one.source_url, one.target_url) for one in found
@@ -60,6 +64,8 @@ def status(screen: Screen, ledger_place: str | None, text: str | None, *, detail
     more = {"progress": _progress(found), "sync": None if behind is None else plain.to_plain(behind)}
     document = report(ledger, found.migration.id) | more | now.to_json()
     pages = [_status_sheet(found, document, behind, now)]
+    if is_rolling(found.migration):
+        pages.append(workspaces_sheet(found.migration.id, ledger.workspaces(found.migration.id)))
     if detailed:
         document["slice_list"] = [_slice(row) for row in found.slices]
         pages += [_slices_sheet(found), _audit_sheet(found)]

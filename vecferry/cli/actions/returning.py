@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from vecferry.cli.actions import dividing
 from vecferry.cli.actions.runs import attempt, conduct, runner
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
-from vecferry.errors import VecferryError
+from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Holder, Ledger
 from vecferry.operations import look, routes
 from vecferry.operations.routes import Figures
+from vecferry.operations.workspaces import is_rolling
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback_sheets import weighed_sheet
 from vecferry.strategies.runner import LocalRunner, Ref
@@ -28,12 +31,21 @@ def rollback(
     dry_run: bool,
     route_only: bool = False,
     merge: bool = False,
+    workspaces: Sequence[str] = (),
 ) -> Result:
-    """Switch the route back, or say what that would come to; or (`merge`) what a switch of the route alone left."""
+    """Switch the route back, or say what that would come to; or (`merge`) what a switch of the route alone left.
+
+    `workspaces`: of a rolling migration these alone.
+    """
     said = routes.settlement(**choices, by=Holder.here().user)
     ledger = Ledger.open(ledger_place)
     ref = Ref(ledger.url, ledger.migration(text).id)
     screen.migration = ref.migration
+    if is_rolling(ledger.migration(ref.migration)):
+        named = "merge" if merge else "route only" if route_only else "rollback"
+        return dividing.roll_back(screen, ledger, ref, workspaces, said, verb=named, dry_run=dry_run)
+    if workspaces:
+        raise BadOption(f"migration {ref.migration} has no workspaces", advice="leave --workspace out")
     if dry_run:
         return _dry_run(screen, ledger, ref, said)
     verb = routes.merge if merge else routes.route_only if route_only else routes.rollback

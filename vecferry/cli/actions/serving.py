@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from vecferry import plain
 from vecferry.cli.result import Result
 from vecferry.errors import UnsafeRoute
-from vecferry.ledger import Ledger, Serving, workspace_key
+from vecferry.ledger import Ledger, Serving, key_of
 from vecferry.operations import serving
 
 __all__ = ["route"]
@@ -16,7 +15,9 @@ __all__ = ["route"]
 
 def route(ledger_place: str | None, name: str, workspace: str | None, *, observe: bool) -> Result:
     """Which collection serves a name."""
-    ledger, key = Ledger.open(ledger_place), None if workspace is None else _key(workspace)
+    ledger = Ledger.open(ledger_place)
+    known = [one.workspace for one in ledger.workspace_routes(name) if one.workspace is not None]
+    key = None if workspace is None else key_of(workspace, known)
     found, now = serving.route(ledger, name, key), serving.ask(ledger, name, key)
     document = {
         "name": found.name,
@@ -34,14 +35,6 @@ def route(ledger_place: str | None, name: str, workspace: str | None, *, observe
         "alias_confirmed": found.alias_confirmed_at is not None,
     }
     return _observed(ledger, now, found.migration, key, document) if observe else Result(document, (now.url,))
-
-
-def _key(text: str) -> str:
-    """The key of a workspace: JSON as it stands, anything else is a text."""
-    try:
-        return workspace_key(json.loads(text))
-    except ValueError:
-        return workspace_key(text)
 
 
 def _observed(ledger: Ledger, now: Serving, migration: str, key: str | None, document: dict[str, Any]) -> Result:

@@ -51,5 +51,8 @@ def _result(ledger: Ledger, ref: Ref, done: Synced | None, error: VecferryError 
     }
     if done is None:
         return Result(document, (), error)
+    if done.workspaces is not None:
+        document |= {"workspaces": done.workspaces, "carried_rows": done.rows}
+        return Result(document, (f"{done.workspaces:,} workspaces had one pass each: {done.rows:,} records",), error)
     sheet = sync_sheet(ref.migration, done.skipped, done.finished, done.found, done.made)
     return Result(document, (sheet,), error)

@@ -15,6 +15,8 @@ __all__ = ["approve", "merge", "resume", "rollback", "unpause"]
 
 PANEL = "Decide"
 
+OF_WORKSPACE = typer.Option(metavar="KEY", help="Of a rolling migration this workspace alone. May be repeated.")
+
 
 @command(PANEL, "vecferry resume docs-20261121-7f3a", "vecferry resume many-to-qdrant-20261121-7f3a")
 def resume(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPlace) -> Result:
@@ -60,6 +62,7 @@ def rollback(
     route_only: Annotated[
         bool, typer.Option("--route-only", help="The new store is broken: the route goes back now, records by `merge`.")
     ] = False,
+    workspace: Annotated[list[str] | None, OF_WORKSPACE] = None,
 ) -> Result:
     """Write what the new store received to the old one, and switch the route back. Drops nothing.
 
@@ -68,7 +71,9 @@ def rollback(
     from vecferry.cli.actions import returning
 
     choices = given(settling)
-    return returning.rollback(screen, place.ledger, migration, choices, dry_run=dry_run, route_only=route_only)
+    return returning.rollback(
+        screen, place.ledger, migration, choices, dry_run=dry_run, route_only=route_only, workspaces=workspace or ()
+    )
 
 
 @command(PANEL, "vecferry merge docs-20261121-7f3a --dry-run", "vecferry merge docs-20261121-7f3a --prefer old")
@@ -78,6 +83,7 @@ def merge(
     place: LedgerPlace,
     settling: Settling,
     dry_run: DryRun = False,
+    workspace: Annotated[list[str] | None, OF_WORKSPACE] = None,
 ) -> Result:
     """After `rollback --route-only`: write what the new store received to the old one, which serves. Ends ROLLED_BACK.
 
@@ -85,4 +91,7 @@ def merge(
     """
     from vecferry.cli.actions import returning
 
-    return returning.rollback(screen, place.ledger, migration, given(settling), dry_run=dry_run, merge=True)
+    choices = given(settling)
+    return returning.rollback(
+        screen, place.ledger, migration, choices, dry_run=dry_run, merge=True, workspaces=workspace or ()
+    )

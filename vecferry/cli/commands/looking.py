@@ -152,11 +152,14 @@ def list_migrations(
     screen: Screen,
     place: LedgerPlace,
     live: Annotated[bool, typer.Option("--live", help="Only those that have not ended.")] = False,
+    detailed: Annotated[
+        bool, typer.Option("--detailed", help="With the migration of each workspace of a rolling one.")
+    ] = False,
 ) -> Result:
     """List the migrations of the ledger, the newest first."""
     from vecferry.cli.actions import ledgered
 
-    return ledgered.list_migrations(place.ledger, live=live)
+    return ledgered.list_migrations(place.ledger, live=live, parts=detailed)
 
 
 @command(PANEL, "vecferry status", "vecferry status docs-20261121-7f3a --detailed")
