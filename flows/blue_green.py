@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
-from vecferry.config import Approve, OnCheckFailed, make_config
+from vecferry.config import Approve, CutoverSteps, OnCheckFailed, Reverse, make_config
 from vecferry.model import Metric
 from vecferry.operations import migrations
 from vecferry.strategies.runner import Ref
@@ -30,6 +30,11 @@ def blue_green(
     approve_timeout_s: float = 24 * 3600.0,
     max_final_delta: int = 10_000,
     on_check_failed: OnCheckFailed = "hold",
+    cutover: CutoverSteps = "one-step",
+    reads_alias: str | None = None,
+    application_maps_ids: bool = False,
+    no_read_modify_write: bool = False,
+    reverse: Reverse | None = None,
     limit: int | None = None,
     workers: int = 2,
     slice_rows: int = 100_000,
@@ -59,6 +64,13 @@ def blue_green(
         max_final_delta: The most records that may be carried over while writes are paused.
         on_check_failed: If the new store fails its check before writes are released, "hold" waits for a person with
             writes paused, "rollback" goes back.
+        cutover: "one-step" switches reads and writes together; "two-step" reads first, and writes after a second
+            question. For the latter declare what the application does, by the next three.
+        reads_alias: The engine's alias that the application reads by; it writes by the one named like the route.
+        application_maps_ids: The application knows the ids of both stores, where they are not the same.
+        no_read_modify_write: The application never writes back what it has read.
+        reverse: After the switch, "follow" lets each sync carry to the old store what the new one received, "hold"
+            writes nothing to it. Empty: follow, where the old store takes writes.
         limit: Move only the first records, as a trial that is never switched.
         workers: Slices at a time.
         slice_rows: Records of one slice; each slice is one task run.
@@ -87,6 +99,11 @@ def blue_green(
         "approve_timeout_s": approve_timeout_s,
         "max_final_delta": max_final_delta,
         "on_check_failed": on_check_failed,
+        "cutover": cutover,
+        "reads_alias": reads_alias,
+        "application_maps_ids": application_maps_ids,
+        "no_read_modify_write": no_read_modify_write,
+        "reverse": reverse,
         "limit": limit,
         "workers": workers,
         "slice_rows": slice_rows,

@@ -22,6 +22,8 @@ def rollback(
 ) -> dict[str, Any]:
     """Write what the new store received to the old one, and send the route back. Drops nothing.
 
+    Where only the reads are new they go back, and nothing is written.
+
     Starting it is the approval. Records that both stores changed stop it, unless one side is preferred.
 
     Args:

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from flows.artifacts import progress_shown, show_table
 from flows.migration import SETTINGS, advised
 from flows.runner import PrefectRunner
-from vecferry.errors import LockHeld
+from vecferry.errors import LeaseLost, LockHeld
 from vecferry.ledger import Ledger
 from vecferry.operations import sync as operations
 from vecferry.strategies.runner import Ref
@@ -23,7 +23,9 @@ __all__ = ["sync"]
 def sync(migration_id: str) -> dict[str, Any]:
     """Carry what changed in the source since it was read last into the target, and read it back.
 
-    Does nothing, and says so, where the migration's state has nothing to carry or another run works on it.
+    After the switch it carries what the new store received to the old one (or, on hold, only looks), and keeps the
+    table of what a rollback would come to. Does nothing, and says so, where the migration's state has nothing to carry,
+    another run works on it, or a rollback went before it.
 
     Args:
         migration_id: The migration whose target is kept close, as its run named it.
@@ -33,8 +35,10 @@ def sync(migration_id: str) -> dict[str, Any]:
     try:
         with progress_shown():
             done = operations.sync(PrefectRunner(ledger.url), ref)
-    except LockHeld as error:
+    except (LockHeld, LeaseLost) as error:
         get_run_logger().info("%s: the next run of the schedule looks again", error)
         show_table(sync_sheet(ref.migration, str(error), 0, None, None))
         return {"migration": ref.migration, "skipped": str(error), "carried": 0}
+    if done.back is not None and done.back.problem is not None:
+        raise done.back.problem
     return {"migration": ref.migration, "skipped": done.skipped, "carried": done.carried}

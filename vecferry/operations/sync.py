@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from vecferry.ledger import Direction, Ledger, Pass
+from vecferry.ledger import Direction, Ledger, Migration, Pass, State
+from vecferry.model import JsonObject
 from vecferry.operations.workspaces import is_rolling
 from vecferry.operations.workspaces import sync as sync_workspaces
 from vecferry.strategies.runner import Ref, Runner
+from vecferry.strategies.steps.figures import FIGURES_FACT
 from vecferry.strategies.sync import Synced
 from vecferry.strategies.sync import sync as run_sync
 from vecferry.transfer.brakes import Release
 
-__all__ = ["Lag", "lag", "sync"]
+__all__ = ["Lag", "foreseen", "lag", "sync"]
 
 
 def sync(runner: Runner, ref: Ref, *, allow_deletes: int | None = None, allow_changes: int | None = None) -> Synced:
@@ -25,6 +28,18 @@ def sync(runner: Runner, ref: Ref, *, allow_deletes: int | None = None, allow_ch
         done = sync_workspaces(runner, ref, release)
         return Synced(workspaces=len(done), rows=sum(one.rows for one in done))
     return run_sync(runner, ref, release)
+
+
+def foreseen(ledger: Ledger, migration: Migration, now: datetime | None) -> JsonObject | None:
+    """What a rollback would come to by the last sync after the switch, with `age_s`; None in any other state.
+
+    `now` is the time by the ledger's clock.
+    """
+    found = ledger.fact(migration.id, FIGURES_FACT) if migration.state is State.SWITCHED else None
+    if found is None:
+        return None
+    age_s = None if now is None else (now - datetime.fromisoformat(found["at"])).total_seconds()
+    return {**found, "age_s": None if age_s is None else round(age_s, 1)}
 
 
 @dataclass(frozen=True, slots=True)

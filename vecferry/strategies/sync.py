@@ -92,7 +92,7 @@ def idle_reason(work: Work) -> str:
         return "this migration ends without a switch"
     if state in (State.PLANNED, State.COPYING) or (state is State.CATCHING_UP and not work.fact("loaded")):
         return f"it is {state}: the target is not filled yet"
-    if state is State.SWITCHED:
+    if state is State.SWITCHED and work.scope is None:
         open_pauses = [one for one in work.ledger.pauses(work.migration.id) if one.released_at is None]
         return "its switch is not over: writes were paused and never released" if open_pauses else ""
     if state not in SYNCED:

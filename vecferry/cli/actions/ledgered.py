@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vecferry import plain
@@ -16,7 +16,7 @@ from vecferry.model import Verdict
 from vecferry.operations import look
 from vecferry.operations.report import report
 from vecferry.operations.standing import Standing, standing
-from vecferry.operations.sync import Lag, lag
+from vecferry.operations.sync import Lag, foreseen, lag
 from vecferry.operations.workspaces import is_rolling
 from vecferry.strategies.sheets import Sheet
 from vecferry.strategies.workspace_sheets import workspaces_sheet
@@ -61,7 +61,9 @@ def status(screen: Screen, ledger_place: str | None, text: str | None, *, detail
     screen.migration = found.migration.id
     behind = lag(ledger, found.migration.id)
     now = standing(ledger, found.migration)
+    figures = foreseen(ledger, found.migration, now.at)
     more = {"progress": _progress(found), "sync": None if behind is None else plain.to_plain(behind)}
+    more["rollback_figures"] = figures
     document = report(ledger, found.migration.id) | more | now.to_json()
     pages = [_status_sheet(found, document, behind, now)]
     if is_rolling(found.migration):
@@ -109,6 +111,9 @@ def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | No
         rows.append(("lag", _lag_text(behind)))
     if found.route is not None:
         rows.append(("route", f"{found.route.name} -> {found.route.url} (epoch {found.route.epoch})"))
+        rows += [("reads", f"{found.route.name} -> {found.route.reads_url}")] if found.route.reads_url else []
+    if document["rollback_figures"] is not None:
+        rows.append(("rollback", _figures_text(document["rollback_figures"])))
     rows += list(_standing_rows(now))
     rows += [("next", command) for command in found.next_commands]
     return Sheet("status", f"Migration {migration.id}: {migration.state}", ("what", "value"), tuple(rows))
@@ -119,7 +124,8 @@ def _standing_rows(now: Standing) -> Iterator[tuple[str, str]]:
     for look_ in now.observed:
         of = f" of workspace {look_.recorded.workspace}" if look_.recorded.workspace else ""
         for one in look_.seen:
-            says = one.error or f"{one.url}, writes {one.writes or 'not said'}"
+            reads = f", reads {one.reads_url}" if one.reads_url not in (None, one.url) else ""
+            says = one.error or f"{one.url}{reads}, writes {one.writes or 'not said'}"
             yield f"{one.where}{of}", f"{says} (seen {one.at:%H:%M:%S} UTC)"
     yield from (("differs", line) for line in now.differences)
     for pause in now.pauses:
@@ -132,6 +138,15 @@ def _standing_rows(now: Standing) -> Iterator[tuple[str, str]]:
         yield "open call", f"{call.number}: {call.action}, begun {call.intended_at:%H:%M:%S} UTC, fate unknown"
     if now.at_work is not None:
         yield "at work", f"{now.at_work.holder}, lease until {now.at_work.expires_at:%H:%M:%S} UTC"
+
+
+def _figures_text(figures: Mapping[str, Any]) -> str:
+    """What a rollback would come to, and how old that is."""
+    would_be = figures["would_be"]
+    words = ("new", "changed", "deleted", "conflicts", "aside", "kept")
+    said = ", ".join(f"{would_be[word]:,} {word}" for word in words if would_be[word]) or "nothing to carry"
+    age = "" if figures["age_s"] is None else f", seen {figures['age_s']:,.0f} s ago"
+    return f"{said}; a pause of about {figures['pause_s']:,.1f} s; reverse: {figures['reverse']}{age}"
 
 
 def _lag_text(behind: Lag) -> str:

@@ -14,14 +14,16 @@ from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, TargetNotEmpty, VecferryError
 from vecferry.model import Verdict
 from vecferry.operations import look, surveys
+from vecferry.operations.migrations import logical_name
 from vecferry.operations.survey_sheets import inspection_sheets
+from vecferry.routing import aliases
 from vecferry.strategies.sheets import (
     Sheet,
     decisions_sheet,
     not_moved_sheet,
     verdict_sheet,
 )
-from vecferry.strategies.steps.inventory import refuse
+from vecferry.strategies.steps.inventory import refuse, refuse_cutover
 from vecferry.strategies.steps.validate import require_same
 from vecferry.transfer.space import estimate_bytes
 
@@ -100,13 +102,16 @@ def _plan(screen: Screen, config: MigrationConfig) -> Result:
         pages.append(not_moved_sheet(mapping.not_moved))
     slices = "1 slice" if document["slices"] == 1 else f"{document['slices']:,} slices"
     pages.append(f"{profile.rows:,} records in {slices}; the archive takes at most {size_bytes / 1e6:,.1f} MB")
-    return Result(document, tuple(pages), _refusal(found))
+    return Result(document, tuple(pages), _refusal(config, found))
 
 
-def _refusal(found: look.Preview) -> VecferryError | None:
+def _refusal(config: MigrationConfig, found: look.Preview) -> VecferryError | None:
     """Why `migrate` would not do this, if it would not."""
     try:
         refuse(found.mapping, found.inventory.profile)
+        source, target = config.source.public(), config.target.public()
+        alias = aliases.plan(source, target, config.route or logical_name(source), config.reads_alias)
+        refuse_cutover(config, found.mapping, alias)
     except VecferryError as error:
         return error
     if found.target_exists:

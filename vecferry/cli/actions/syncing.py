@@ -13,6 +13,7 @@ from vecferry.ledger import Ledger
 from vecferry.operations import look
 from vecferry.operations.sync import lag
 from vecferry.operations.sync import sync as run_sync
+from vecferry.strategies.rollback_sheets import figures_sheet
 from vecferry.strategies.runner import LocalRunner, Ref
 from vecferry.strategies.sync import Synced
 from vecferry.strategies.sync_sheets import sync_sheet
@@ -23,7 +24,7 @@ __all__ = ["sync"]
 def sync(
     screen: Screen, ledger_place: str | None, text: str, allow_deletes: int | None, allow_changes: int | None
 ) -> Result:
-    """Catch up once; what was found and carried over."""
+    """Catch up once; what was found and carried over. After the switch: back, and what a rollback would come to."""
     ledger = Ledger.open(ledger_place)
     ref = Ref(ledger.url, ledger.migration(text).id)
     done: list[Synced] = []
@@ -46,11 +47,14 @@ def _result(ledger: Ledger, ref: Ref, done: Synced | None, error: VecferryError 
         "finished_deltas": done.finished if done else 0,
         "found": done.found.counts() if done and done.found is not None else None,
         "carried": plain.to_plain(done.made) if done and done.made else None,
+        "back": dict(done.back.figures) if done and done.back else None,
         "lag_s": behind.lag_s if behind else None,
         "next_commands": list(status.next_commands),
     }
     if done is None:
         return Result(document, (), error)
+    if done.back is not None:
+        return Result(document, (figures_sheet(ref.migration, done.back.figures),), done.back.problem)
     if done.workspaces is not None:
         document |= {"workspaces": done.workspaces, "carried_rows": done.rows}
         return Result(document, (f"{done.workspaces:,} workspaces had one pass each: {done.rows:,} records",), error)

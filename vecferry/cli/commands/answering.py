@@ -31,7 +31,7 @@ def approve(
     screen: Screen,
     migration: Annotated[str, MIGRATION],
     place: LedgerPlace,
-    reject: Annotated[bool, typer.Option("--reject", help="Say no: the migration stays READY.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no: the migration stays as it is.")] = False,
 ) -> Result:
     """Say yes to the switch of a migration that waits for it."""
     from vecferry.cli.actions import answering
@@ -67,6 +67,7 @@ def rollback(
     """Write what the new store received to the old one, and switch the route back. Drops nothing.
 
     Records that both sides changed stop it (exit 5), listed in a file to decide in. Old files get a copy beside them.
+    Where only reads are new, they go back, and nothing is written.
     """
     from vecferry.cli.actions import returning
 

@@ -148,7 +148,10 @@ def sync(
         ),
     ] = None,
 ) -> Result:
-    """Carry what changed in the old store since it was read last into the new one, and read it back. Once."""
+    """Carry what changed in the old store since it was read last into the new one, and read it back. Once.
+
+    After the switch it goes the other way (or, with reverse: hold, only looks), and says what a rollback would come to.
+    """
     from vecferry.cli.actions import syncing
 
     return syncing.sync(screen, place.ledger, migration, allow_deletes, allow_changes)
