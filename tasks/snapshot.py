@@ -80,6 +80,18 @@ def require_unchanged(ref: Ref, digest: str) -> Snapshot:
     return steps.require_unchanged(ref, digest)
 
 
+@_step("begin restore")
+def begin_restore(ref: Ref) -> None:
+    """The target comes into being with the snapshot."""
+    steps.begin_restore(ref)
+
+
+@_step("restore snapshot")
+def restore_snapshot(ref: Ref) -> None:
+    """Let the target's server take the snapshot back."""
+    steps.restore_snapshot(ref)
+
+
 @_step("freeze snapshot")
 def freeze_snapshot(ref: Ref, token: int) -> None:
     """The new store is proven under the pause."""

@@ -127,6 +127,10 @@ class Snapshots(ABC):
         """
 
     @abstractmethod
+    def adopt(self, mark: JsonObject) -> None:
+        """Store `mark` with the collection that was recovered, in place of one that came with it."""
+
+    @abstractmethod
     def delete(self, name: str) -> None:
         """Remove a snapshot from the server."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness
 from tests.support.qdrant_server import QdrantServer
 from tests.support.raw_collections import Place, generate, make_source
-from vecferry.errors import DataDiffer
+from vecferry.errors import DataDiffer, TargetNotEmpty
 from vecferry.ledger import State
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
@@ -143,3 +144,90 @@ def test_rollback_of_faiss_to_qdrant_puts_rows_of_the_new_store_into_a_copy_of_t
     copied = harness.route(ref).url
     assert len(harness.records(copied)) == 31
     assert faiss.read_index(copied.removeprefix("faiss://").partition("?")[0]).ntotal == 31
+
+
+def place(server: QdrantServer, name: str) -> str:
+    """The URL of a collection of a loopback server."""
+    return f"qdrant://127.0.0.1:{server.grpc_port}/{name}?rest_port={server.rest_port}"
+
+
+def make_docs(client: QdrantClient) -> None:
+    """A collection with a payload index, as an application would make it."""
+    vectors = np.random.default_rng(1).normal(size=(50, 8)).astype(np.float32)
+    client.create_collection("docs", models.VectorParams(size=8, distance=models.Distance.DOT), metadata={"team": "a"})
+    points = [models.PointStruct(id=row, vector=one.tolist(), payload={"year": row}) for row, one in enumerate(vectors)]
+    client.upsert("docs", points, wait=True)
+    client.create_payload_index("docs", "year", models.PayloadSchemaType.INTEGER, wait=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QdrantServer]:
+    """A loopback server with one collection."""
+    with QdrantServer(tmp_path / "qdrant") as started:
+        with contextlib.closing(QdrantClient(port=started.rest_port, check_compatibility=False)) as client:
+            make_docs(client)
+        yield started
+
+
+@pytest.mark.slow
+def test_qdrant_to_qdrant_by_a_snapshot_that_the_new_server_takes_back_whole(
+    harness: Harness, server: QdrantServer, tmp_path: Path
+) -> None:
+    """Nothing is upserted: settings and index come along, the collection bears the mark, all records are compared."""
+    with QdrantServer(tmp_path / "other") as other:
+        ref = harness.migrate(place(server, "docs"), place(other, "docs"), STRATEGY, sync={"absence_wait_s": 0})
+        assert harness.migration(ref).state is State.SWITCHED
+        assert kind_of(ref) is SnapshotKind.SERVER
+        assert [one.checksum for one in other.snapshots.recoveries] == [snapshot_of(open_work(ref)).files[0].sha256]
+        with contextlib.closing(QdrantClient(port=other.rest_port, check_compatibility=False)) as client:
+            found = client.get_collection("docs")
+            assert "year" in found.payload_schema
+            assert set(found.config.metadata or {}) == {"team", "vecferry"}
+            client.upsert("docs", [models.PointStruct(id=900, vector=[1.0] * 8, payload={"year": 1})], wait=True)
+        with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+            assert client.list_snapshots("docs") == []
+        assert harness.records(place(other, "docs")).keys() > harness.records(place(server, "docs")).keys()
+        harness.rollback(ref)
+        assert harness.records(place(other, "docs")) == harness.records(place(server, "docs"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("over", [False, True], ids=["held", "over"])
+@pytest.mark.parametrize("point", ["snapshot.copied", "snapshot.recovered", "snapshot.restored", "validate.concluded"])
+def test_s13_a_restore_that_dies_is_finished_by_the_next_run(
+    harness: Harness, server: QdrantServer, point: str, over: bool
+) -> None:
+    """What the server took back before the mark could be set is known by its digest; later rows move as well."""
+    sync = {"absence_wait_s": 0, "driver_timeout_s": 0}
+    ref = harness.start(place(server, "docs"), place(server, "new"), STRATEGY, sync=sync)
+    assert harness.run_until_killed(ref, f"{point}=kill") == -9
+    if over:
+        connection = sqlite3.connect(harness.folder / "ledger.db", isolation_level=None)
+        connection.execute("UPDATE vecferry_pauses SET paused_until = paused_at")
+        connection.close()
+        with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+            client.upsert("docs", [models.PointStruct(id=900, vector=[1.0] * 8, payload={"year": 1})], wait=True)
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(place(server, "new")) == harness.records(place(server, "docs"))
+
+
+@pytest.mark.slow
+def test_a_collection_that_somebody_else_made_meanwhile_is_left_alone(harness: Harness, server: QdrantServer) -> None:
+    """Under the name of the target something else came to be: refused, the old store serves, nothing was dropped."""
+    ref = harness.start(place(server, "docs"), place(server, "new"), STRATEGY)
+    with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+        other = models.VectorParams(size=8, distance=models.Distance.DOT)
+        before(harness, steps.restore_snapshot, lambda: client.create_collection("new", other))
+        with pytest.raises(TargetNotEmpty, match="is not the snapshot"):
+            harness.run(ref)
+        assert client.collection_exists("new")
+    assert harness.route(ref).url == place(server, "docs")
+
+
+@pytest.mark.slow
+def test_a_qdrant_collection_that_changes_on_the_way_is_exported(harness: Harness, server: QdrantServer) -> None:
+    """Another metric is no snapshot: the plan says that records go through the archive."""
+    ref = harness.migrate(place(server, "docs"), place(server, "new"), STRATEGY, metric="euclid", consent=["metric"])
+    assert kind_of(ref) is SnapshotKind.ARCHIVE
+    assert harness.records(place(server, "new")).keys() == harness.records(place(server, "docs")).keys()

@@ -26,6 +26,7 @@ from vecferry.transfer import backup_set, progress
 from vecferry.transfer.backup import CopiedFile, copy_files, put_back, refuse_damaged
 from vecferry.transfer.backup_listing import BackupListing, Method
 from vecferry.transfer.digest import digest_of
+from vecferry.transfer.engine_name import minor_version
 from vecferry.transfer.relocated import FILE_STORES, is_read_directly, relocated
 
 __all__ = ["Restored", "find_backup", "restore", "restore_whole", "start_restore", "tidy"]
@@ -135,15 +136,10 @@ def _recover(folder: Path, listing: BackupListing, target: StoreConfig) -> Resto
 def _refuse_older(listing: BackupListing, version: str, url: str) -> None:
     """A server reads snapshots of its own minor version and of older ones."""
     made_by = listing.engine.rpartition(" ")[2]
-    if _minor(version) and _minor(version) < _minor(made_by):
+    if minor_version(version) and minor_version(version) < minor_version(made_by):
         raise StoreRefused(
             f"{url} is of version {version}; the snapshot was made by {made_by}", advice="restore it to a newer server"
         )
-
-
-def _minor(version: str) -> tuple[int, ...]:
-    numbers = version.split(".")[:2]
-    return tuple(map(int, numbers)) if all(number.isdigit() for number in numbers) else ()
 
 
 def _compared(listing: BackupListing, target: StoreConfig) -> Verdict:

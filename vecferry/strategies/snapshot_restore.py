@@ -19,7 +19,7 @@ from vecferry.strategies.prolonging import prolonged
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.show import show_inventory, show_plan, show_verdict
 from vecferry.strategies.snapshot_sheets import snapshot_sheet, snapshot_way_sheet
-from vecferry.strategies.snapshots import Moment, Need, way_chosen
+from vecferry.strategies.snapshots import Moment, Need, is_restored, way_chosen
 from vecferry.strategies.sync import catch_up
 from vecferry.strategies.work import open_work
 
@@ -66,7 +66,10 @@ def prepare_and_ask(run: Runner, ref: Ref) -> int | None:
 def move(run: Runner, held: Ref, approval: int | None) -> str:
     """Everything under the pause; what the check after the switch found (`""`: nothing)."""
     run.run(steps.preflight_snapshot, held)
-    run.run(steps.prepare, held)
+    if is_restored(open_work(held)):
+        run.run(steps.begin_restore, held)
+    else:
+        run.run(steps.prepare, held)
     run.run(steps.check_hooks, held)
     with undone_after_failure(run, held, steps.undo_switch):
         run.run(steps.freeze_source, held, approval)
@@ -114,7 +117,10 @@ def load_and_validate(run: Runner, held: Ref, need: Need) -> None:
     work = open_work(held)
     numbers, workers = work.slice_numbers(), work.config.workers
     begin(held, "load")
-    run.map(steps.copy_slice, held, numbers, workers)
+    if is_restored(work):
+        run.run(steps.restore_snapshot, held)
+    else:
+        run.map(steps.copy_slice, held, numbers, workers)
     run.run(steps.finish_load, held)
     if need is Need.CARRY:
         catch_up(run, held)

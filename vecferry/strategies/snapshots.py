@@ -32,6 +32,7 @@ __all__ = [
     "digest_folder",
     "exported_digest",
     "find_snapshot",
+    "is_restored",
     "keep_snapshot",
     "opened_folder",
     "opens_beside",
@@ -46,10 +47,14 @@ READINGS = 6
 
 
 class SnapshotKind(StrEnum):
-    """What is copied under the pause: the store's own files, the folder of its server, or records to the archive."""
+    """What is copied under the pause: the store's own files, the folder of its server, or records to the archive.
+
+    `SERVER`: records to the archive, and a snapshot that one server makes and another one takes back.
+    """
 
     FILES = "files"
     FOLDER = "folder"
+    SERVER = "server"
     ARCHIVE = "archive"
 
 
@@ -165,6 +170,11 @@ def address_of(work: Work, found: Snapshot) -> Address:
 def opens_beside(work: Work, kind: SnapshotKind) -> bool:
     """Whether the engine writes to what it opens, and gets a copy of its own."""
     return kind is SnapshotKind.FILES and not is_read_directly(work.config.source.public().scheme)
+
+
+def is_restored(work: Work) -> bool:
+    """Whether the target comes into being as a whole, from a snapshot of the source's server."""
+    return way_chosen(work).kind is SnapshotKind.SERVER
 
 
 def exported_digest(work: Work) -> str:

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from vecferry.contract import Source
 
-__all__ = ["engine_name"]
+__all__ = ["engine_name", "minor_version"]
 
 _PACKAGES = {
     "chroma+path": "chromadb",
@@ -28,3 +28,9 @@ def engine_name(scheme: str, source: Source) -> str:
         return f"{engine}, {package} {version(package)}" if package else engine
     except PackageNotFoundError:
         return engine
+
+
+def minor_version(version: str) -> tuple[int, ...]:
+    """A server's version without its patch level; empty where the text is none."""
+    numbers = version.split(".")[:2]
+    return tuple(map(int, numbers)) if all(number.isdigit() for number in numbers) else ()

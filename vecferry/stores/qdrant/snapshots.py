@@ -15,10 +15,13 @@ import httpx
 import orjson
 from qdrant_client import grpc as official
 
+from vecferry import canonical
 from vecferry.contract import Snapshot, Snapshots
 from vecferry.errors import BadRecord, DataDiffer, StoreRefused
+from vecferry.model import JsonObject
 from vecferry.stores.qdrant.connection import Connection, Wire, body_message, server_errors
 from vecferry.stores.qdrant.failures import rest_failure
+from vecferry.stores.qdrant.server_schema import MARK
 from vecferry.stores.staging import sync_file, writing
 
 __all__ = ["ServerSnapshots"]
@@ -31,7 +34,7 @@ class ServerSnapshots(Snapshots):
 
     def __init__(self, connection: Connection, collection: str, wait_s: float) -> None:
         self.url = connection.endpoint.url
-        self._connection = connection
+        self._connection, self._collection = connection, collection
         self._path = f"/collections/{quote(collection, safe='')}/snapshots"
         call_s = connection.endpoint.timeout_s
         self._timeout = httpx.Timeout(call_s, read=max(call_s, wait_s), write=max(call_s, wait_s))
@@ -94,6 +97,11 @@ class ServerSnapshots(Snapshots):
             )
         if done is not True:
             raise StoreRefused(f"{self.url} did not recover {file.name}: it answers {done!r}")
+
+    def adopt(self, mark: JsonObject) -> None:
+        own = {MARK: canonical.encode(dict(mark)).decode()}
+        with server_errors(self.url):
+            self._connection.client.update_collection(self._collection, metadata=own)
 
     def delete(self, name: str) -> None:
         place = f"{self._path}/{quote(name, safe='')}"

@@ -87,6 +87,7 @@ from vecferry.strategies.steps.rollback import (
     require_switched,
     undo_return,
 )
+from vecferry.strategies.steps.server_snapshot import begin_restore, restore_snapshot
 from vecferry.strategies.steps.snapshot import (
     begin_digest,
     begin_snapshot,
@@ -117,6 +118,7 @@ __all__ = [
     "begin_digest",
     "begin_look",
     "begin_pass",
+    "begin_restore",
     "begin_return",
     "begin_snapshot",
     "begin_validation",
@@ -197,6 +199,7 @@ __all__ = [
     "require_switched",
     "require_unchanged",
     "require_unwritten",
+    "restore_snapshot",
     "return_reads",
     "seal_backup",
     "settle_deltas",

@@ -17,7 +17,7 @@ from vecferry.transfer.decoded import make_mark
 from vecferry.transfer.export import export_slice as export_to_part
 from vecferry.transfer.load import load_part
 
-__all__ = ["at_most", "copy_slice", "export_slice", "finish_export", "finish_load", "prepare"]
+__all__ = ["at_most", "copy_slice", "export_slice", "finish_export", "finish_load", "mark_of", "prepare"]
 
 
 def prepare(ref: Ref) -> None:
@@ -29,7 +29,7 @@ def prepare(ref: Ref) -> None:
     if not target.exists():
         _require_unserved(work)
         _forget_loads(work)
-        target.create(work.target_schema, _mark(work))
+        target.create(work.target_schema, mark_of(work))
         failpoints.reached("prepare.created")
     elif (target.mark() or {}).get("migration") != work.owner:
         raise TargetNotEmpty(f"{target.url} appeared since the plan was made, and this migration did not make it")
@@ -58,7 +58,8 @@ def _forget_loads(work: Work) -> None:
             work.ledger.forget_load(work.ref.migration, row.slice.number, work.ref.token)
 
 
-def _mark(work: Work) -> dict[str, object]:
+def mark_of(work: Work) -> dict[str, object]:
+    """What tells the target as this migration's own."""
     return make_mark(
         migration=work.owner,
         archive=str(work.whole_folder),

@@ -38,6 +38,7 @@ from vecferry.strategies.snapshots import (
 from vecferry.strategies.steps.copy import at_most
 from vecferry.strategies.steps.cutover import preflight_switch
 from vecferry.strategies.steps.inventory import refuse_strangers
+from vecferry.strategies.steps.server_snapshot import fetch_snapshot, is_restorable, is_restoring
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, passes, progress, retry, space
 from vecferry.transfer.backup import CopiedFile, copy_files
@@ -106,8 +107,12 @@ def _kind(work: Work) -> SnapshotKind:
             raise BadOption(f"{folder} is not the folder of a Chroma server: it has no {_DATABASE}")
         return SnapshotKind.FOLDER
     handles.release(work.config.source.address())  # an engine of this process is closed before its files are listed
+    if not work.config.backup:
+        return SnapshotKind.ARCHIVE
     with registry.open_source(work.config.source.address()) as opened:
-        return SnapshotKind.FILES if work.config.backup and opened.files() else SnapshotKind.ARCHIVE
+        if opened.files():
+            return SnapshotKind.FILES
+    return SnapshotKind.SERVER if is_restorable(work) else SnapshotKind.ARCHIVE
 
 
 def _says(work: Work, kind: SnapshotKind) -> str:
@@ -116,6 +121,8 @@ def _says(work: Work, kind: SnapshotKind) -> str:
         SnapshotKind.FILES: f"the files of {source} are copied, with checksums, and read from the copy",
         SnapshotKind.FOLDER: f"the server's folder {work.config.snapshot_folder} is copied, with checksums, and read "
         "from the copy",
+        SnapshotKind.SERVER: f"the server of {source} makes a snapshot, which the new one takes back whole; every "
+        "record is exported to the archive as well, to be compared with",
         SnapshotKind.ARCHIVE: f"every record of {source} is exported to the archive",
     }
     return words[kind]
@@ -158,7 +165,8 @@ def preflight_snapshot(ref: Ref) -> None:
         retry.call(work.config.retry_budget_s, work.source().count)
     except NotFound as error:
         raise UnsafeRoute(f"the old store is gone: {error}", advice="nothing was paused or switched") from error
-    refuse_strangers(work)
+    if not is_restoring(work):
+        refuse_strangers(work)
     work.release()
 
 
@@ -281,7 +289,10 @@ def copy_store_files(ref: Ref) -> None:
     if found.slices is not None:
         return
     work.release()
-    if found.kind is not SnapshotKind.ARCHIVE:
+    if found.kind is SnapshotKind.SERVER:
+        found = replace(found, files=fetch_snapshot(work))
+        _list_copies(work, found.files, Method.SNAPSHOT, found.digest)
+    elif found.kind is not SnapshotKind.ARCHIVE:
         files = copy_files(_files(work, found.kind), copy_folder(work))
         _list_copies(work, tuple(files))
         place = copy_folder(work)
@@ -304,13 +315,16 @@ def _files(work: Work, kind: SnapshotKind) -> list[SourceFile]:
         return list(source.files())
 
 
-def _list_copies(work: Work, files: tuple[CopiedFile, ...]) -> None:
+def _list_copies(
+    work: Work, files: tuple[CopiedFile, ...], method: Method = Method.FILES, digest: str | None = None
+) -> None:
     """The copy is a backup as well: it lists itself."""
     address, name = work.config.source.public(), work.plan.schema.name
     with registry.open_source(work.config.source.address()) as source:
         engine = engine_name(address.scheme, source)
     now = utc_now()
-    listing = BackupListing(str(address), name, engine, Method.FILES, files, now, verified_at=now)
+    rows = None if digest is None else Digest.parse(digest).count
+    listing = BackupListing(str(address), name, engine, method, files, now, rows, digest, verified_at=now)
     write_listing(work.backup_folder, listing)
     kept = {"folder": str(work.backup_folder), "files": plain.to_plain(files)}
     work.ledger.set_fact(work.ref.migration, "backup", kept, work.ref.token)
