@@ -90,7 +90,12 @@ class ClientCollection(Target):
         where = where_of(conditions)
         if beside or where is None:
             return None
-        return NarrowedSource(self, lambda: IdList(self._connection().all_ids(self._model(), where)), self._read)
+
+        def read(part: Slice, columns: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+            listed = IdList(self._connection().all_ids(self._model(), where))
+            return self._read(listed, part, columns, batch_rows)
+
+        return NarrowedSource(self, read)
 
     def _read(self, listed: IdList, part: Slice, columns: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
         """The records of a slice whose ids are listed."""

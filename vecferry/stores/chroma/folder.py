@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from vecferry.stores.chroma.metadata_rows import (
     RESERVED,
     URI_KEY,
     Metadata,
+    keys_with,
     read_metadata,
     reserved_keys,
 )
@@ -178,6 +180,22 @@ class FolderCollection:
         start, rows = self._span(wanted.first, wanted.last)
         for first in range(start, start + rows, batch_rows):
             yield self._rows(np.arange(first, min(first + batch_rows, start + rows)), parts)
+
+    def read_with(
+        self,
+        values: Sequence[tuple[str, str | int | bool]],
+        wanted: KeyRange,
+        parts: frozenset[Part] = ALL_PARTS,
+        batch_rows: int = 1000,
+    ) -> Iterator[Rows]:
+        """As `read`, at least the records with one of these values under its key of the metadata."""
+        start, rows = self._span(wanted.first, wanted.last)
+        found = [keys_with(self._database, name, value) for name, value in values]
+        # What the log alone knows is read without a look at its values.
+        keys = np.unique(np.fromiter(chain(*found, self._tail.changed, self._tail.added), dtype=np.int64))
+        positions = start + np.flatnonzero(np.isin(self._keys[start : start + rows], keys))
+        for first in range(0, len(positions), batch_rows):
+            yield self._rows(positions[first : first + batch_rows], parts)
 
     def fetch(self, ids: Sequence[str], parts: frozenset[Part] = ALL_PARTS) -> Rows:
         """The records of these ids that are here, each once."""

@@ -12,13 +12,16 @@ from pathlib import Path
 import pyarrow as pa
 
 from vecferry.capabilities import Capabilities
+from vecferry.conditions import Condition
 from vecferry.contract import Source, SourceFile
 from vecferry.errors import BadRecord
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, Part, Slice, VectorField
 from vecferry.stores.chroma import capabilities, folder_handles, records, schema
 from vecferry.stores.chroma.checks import known_ids
+from vecferry.stores.chroma.filters import values_of
 from vecferry.stores.chroma.folder import FolderCollection, KeyRange
 from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, URI_KEY
+from vecferry.stores.chroma.narrowed import NarrowedSource
 from vecferry.stores.folder_files import files_below
 
 __all__ = ["FolderSource"]
@@ -90,11 +93,24 @@ class FolderSource(Source):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
+        for rows in self._collection.read(self._range(part), columns, batch_rows):
+            yield records.rows_batch(rows)
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
+        values = values_of(conditions)
+        if beside or values is None:
+            return None
+
+        def read(part: Slice, columns: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+            for rows in self._collection.read_with(values, self._range(part), columns, batch_rows):
+                yield records.rows_batch(rows)
+
+        return NarrowedSource(self, read)
+
+    def _range(self, part: Slice) -> KeyRange:
         if not {"first", "last"} <= part.bounds.keys():
             raise BadRecord(f"{self.url} cannot read the slice {dict(part.bounds)}", advice="plan it anew")
-        wanted = KeyRange(part.bounds["first"], part.bounds["last"], part.rows or 0)
-        for rows in self._collection.read(wanted, columns, batch_rows):
-            yield records.rows_batch(rows)
+        return KeyRange(part.bounds["first"], part.bounds["last"], part.rows or 0)
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         wanted = known_ids(ids)

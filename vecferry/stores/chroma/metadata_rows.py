@@ -9,7 +9,7 @@ import orjson
 
 from vecferry.stores.chroma.folder_access import Database
 
-__all__ = ["DOCUMENT_KEY", "RESERVED", "URI_KEY", "Metadata", "read_metadata", "reserved_keys", "typed"]
+__all__ = ["DOCUMENT_KEY", "RESERVED", "URI_KEY", "Metadata", "keys_with", "read_metadata", "reserved_keys", "typed"]
 
 Metadata = dict[str, Any]
 RESERVED = "chroma:"
@@ -26,6 +26,7 @@ SELECT m.id, m.key, COALESCE(m.string_value, m.int_value, m.float_value), m.bool
 FROM json_each(?) AS wanted CROSS JOIN embedding_metadata_array AS m ON m.id = wanted.value
 ORDER BY m.id, m.key, m.rowid
 """
+_WITH_VALUE = "SELECT id FROM embedding_metadata WHERE key = ? AND {column} = ?"
 _RESERVED_KEYS = """
 SELECT DISTINCT m.key FROM embeddings AS e CROSS JOIN {table} AS m ON m.id = e.id
 WHERE e.segment_id = ? AND m.key >= 'chroma:' AND m.key < 'chroma;'
@@ -36,6 +37,12 @@ def reserved_keys(database: Database, segment: str) -> set[str]:
     """All keys beginning with `chroma:` that records have: two look-ups a record, in indexes that hold the keys."""
     tables = ("embedding_metadata", "embedding_metadata_array")
     return {key for table in tables for (key,) in database.rows(_RESERVED_KEYS.format(table=table), (segment,))}
+
+
+def keys_with(database: Database, name: str, value: str | int | bool) -> list[int]:
+    """The primary keys of the records, of every collection, with this value under a key of their metadata."""
+    column = "bool_value" if isinstance(value, bool) else "int_value" if isinstance(value, int) else "string_value"
+    return [key for (key,) in database.rows(_WITH_VALUE.format(column=column), (name, value))]
 
 
 def read_metadata(database: Database, keys: Sequence[int]) -> list[Metadata]:
