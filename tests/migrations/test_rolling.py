@@ -1,0 +1,429 @@
+"""Rolling migrations on stores of this process: order, questions, failures, and what becomes of records that move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.migrating import Harness, schema
+from vecferry import address, batch, canonical
+from vecferry.errors import BadOption, DataDiffer, NotFound, PlanRefused, Stopped, UnsafeRoute
+from vecferry.ledger import DEFAULT_WORKSPACE, MISSING_WORKSPACE, Hold, State, workspace_key
+from vecferry.model import IdKind, RecordId
+from vecferry.operations import ending, migrations, pausing, routes, workspaces
+from vecferry.stores import registry
+from vecferry.strategies import rolling as strategy
+from vecferry.strategies import waves
+from vecferry.strategies.runner import Ref
+from vecferry.strategies.strangers import STRANGERS_FACT
+
+NOW = {"absence_wait_s": 0, "driver_timeout_s": 0}
+ABSENT = object()
+
+
+def put(url: str, name: str, workspace: Any, number: int = 0, field: str = "workspace_id") -> None:
+    """The application's own write of one record."""
+    content = {"n": number} | ({} if workspace is ABSENT else {field: workspace})
+    vectors = np.random.default_rng(number).normal(size=(1, 8)).astype(np.float32)
+    record = batch.make(
+        [name],
+        IdKind.STRING,
+        vectors={"": batch.dense_array(vectors)},
+        documents=[None],
+        payloads=[canonical.encode(content)],
+    )
+    with registry.open_target(address.parse(url)) as store:
+        store.write(record)
+
+
+def remove(url: str, *names: str) -> None:
+    """The application's own delete."""
+    with registry.open_target(address.parse(url)) as store:
+        store.delete(batch.ids_batch([RecordId(IdKind.STRING, name) for name in names]))
+
+
+def held(harness: Harness, url: str) -> dict[str, Any]:
+    """The workspace of every record of a store."""
+    found = harness.records(url)
+    return {text: canonical.decode(row.payload).get("workspace_id", ABSENT) for (_, text), row in found.items()}
+
+
+def groups(harness: Harness, ref: Ref) -> dict[str, State]:
+    return {one.key: one.state for one in harness.ledger.workspaces(ref.migration)}
+
+
+def child(harness: Harness, ref: Ref, key: str) -> Ref:
+    return Ref(ref.ledger, harness.ledger.workspace(ref.migration, workspace_key(key)).child)
+
+
+def before(harness: Harness, acts: dict[tuple[Any, int], Callable[[], None]]) -> None:
+    """Do something right before the n-th call (from 1) of a step that the run is given."""
+    run, counts = harness.runner.run, dict[Any, int]()
+
+    def watched(step: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
+        counts[step] = counts.get(step, 0) + 1
+        acts.pop((step, counts[step]), lambda: None)()
+        return run(step, ref, *args, **kwargs)
+
+    harness.runner.run = watched  # type: ignore[method-assign]
+
+
+def freeze(harness: Harness, ref: Ref) -> None:
+    workspaces.freeze(harness.ledger, ref.migration)
+
+
+@pytest.fixture
+def old(request: pytest.FixtureRequest) -> str:
+    """An old store with the workspaces a (2 records) and b (3)."""
+    url = f"memory:///old_{request.node.name}"
+    with registry.open_target(address.parse(url)) as store:
+        store.create(schema(), {})
+    for number in range(5):
+        workspace = "a" if number < 2 else "b"
+        put(url, f"{workspace}{number}", workspace, number)
+    return url
+
+
+@pytest.fixture
+def new(request: pytest.FixtureRequest) -> str:
+    return f"memory:///new_{request.node.name}"
+
+
+def start(harness: Harness, old: str, new: str, sync: dict[str, Any] | None = None, **options: Any) -> Ref:
+    """A rolling migration of which the options of `rolling` are given by name."""
+    known = {"approve", "max_final_delta", "hooks", "reverse"}
+    rest = {name: options.pop(name) for name in list(options) if name in known}
+    return harness.start(old, new, "rolling", rolling=options, sync=NOW | (sync or {}), route="docs", **rest)
+
+
+def test_s19_groups_are_typed_and_come_in_their_order(harness: Harness, old: str, new: str) -> None:
+    """1, "1", true, null, a list and no value are six workspaces; those that are named go first, all others last."""
+    for number, value in enumerate([1, "1", True, None, ["a"], ABSENT]):
+        put(old, f"x{number}", value)
+    put(old, "y", ["a"])
+    ref = start(harness, old, new, first=["b", "null"])
+    strategy.prepare(harness.runner, ref)
+    found = harness.ledger.workspaces(ref.migration)
+    assert [(one.key, one.rows) for one in found] == [
+        ('"b"', 3),
+        ("null", 1),
+        ('"1"', 1),
+        ("1", 1),
+        (MISSING_WORKSPACE, 1),
+        ("true", 1),
+        ('"a"', 2),
+        ('["a"]', 2),
+        (DEFAULT_WORKSPACE, 0),
+    ]
+    assert [one.child for one in found] == [f"{ref.migration}.{number:04d}" for number in range(1, 10)]
+
+
+def test_s21_date_ranges_are_half_open_and_what_is_in_none_is_the_default_groups(
+    harness: Harness, old: str, new: str
+) -> None:
+    """A border belongs to the range that it begins, in UTC; a text that is no date is in no range."""
+    for number, value in enumerate(["2024-06-30T23:59:59", "2024-07-01", "2024-07-01T01:00:00+02:00", "soon"]):
+        put(old, f"x{number}", value)
+    ref = start(harness, old, new, ranges=["2024-01", "2024-07", "2025-01"])
+    strategy.prepare(harness.runner, ref)
+    found = {one.key: one.rows for one in harness.ledger.workspaces(ref.migration)}
+    assert found == {"2024-01-01..2024-07-01": 2, "2024-07-01..2025-01-01": 1, DEFAULT_WORKSPACE: 6}
+
+
+def test_one_form_asks_for_a_wave_and_a_yes_is_used_once(harness: Harness, old: str, new: str) -> None:
+    """A no leaves both READY; the next run asks anew; the yes switches both, and the last group has its own form."""
+    ref = start(harness, old, new, approve="ask")
+    harness.answer = False
+    with pytest.raises(Stopped, match="declined"):
+        harness.run(ref)
+    assert groups(harness, ref) == {'"a"': State.READY, '"b"': State.READY, DEFAULT_WORKSPACE: State.PLANNED}
+    harness.answer = True
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert [form.title.partition(" of ")[0] for form in harness.forms] == 2 * ["Switch 2 workspaces"] + [
+        "Switch 1 workspaces"
+    ]
+    assert all(one.used_at for one in harness.ledger.approvals(ref.migration) if one.answer == "approved")
+    assert len({form.number for form in harness.forms}) == 3
+
+
+@pytest.mark.slow
+def test_a_failure_of_one_workspace_stops_no_other_and_the_run_goes_on_later(
+    harness: Harness, old: str, new: str
+) -> None:
+    """What fails is noted, the others switch, the last group waits; a retry of the one, then a run, end it all."""
+    put(old, "c0", "c")
+    ref = start(harness, old, new, max_final_delta=0)
+    before(harness, {(waves.switch_wave, 1): lambda: put(old, "a9", "a", 9)})
+    with pytest.raises(UnsafeRoute, match=r'workspace "a".*last delta') as caught:
+        harness.run(ref)
+    assert "1 other" in str(caught.value)
+    assert groups(harness, ref) == {
+        '"c"': State.SWITCHED,
+        '"a"': State.READY,
+        '"b"': State.SWITCHED,
+        DEFAULT_WORKSPACE: State.READY,
+    }
+    assert harness.migration(ref).state is State.SWITCHED
+    notes = {one.key: one.note for one in harness.ledger.workspaces(ref.migration)}
+    assert "last delta" in notes['"a"']
+    assert "moves last" in notes[DEFAULT_WORKSPACE]
+    assert [pause for pause in harness.ledger.pauses(ref.migration) if pause.released_at is None] == []
+    harness.sync(child(harness, ref, "a"))
+    workspaces.retry(harness.runner, ref, ["a"])
+    assert groups(harness, ref)['"a"'] is State.SWITCHED
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert {one.note for one in harness.ledger.workspaces(ref.migration)} == {""}
+    assert held(harness, new) == held(harness, old)
+    with pytest.raises(NotFound, match="no workspace nobody"):
+        workspaces.retry(harness.runner, ref, ["nobody"])
+
+
+@pytest.mark.slow
+def test_s19_s20_records_change_their_workspace_between_two_that_the_old_store_serves(
+    harness: Harness, old: str, new: str
+) -> None:
+    """One moves before its own workspace is copied, one after, one while the switch is near: each arrives once."""
+    ref = start(harness, old, new, wave=1)
+
+    def before_the_first_switch() -> None:
+        put(old, "a1", "b")
+        put(old, "b2", "a")
+
+    def before_the_second_switch() -> None:
+        put(old, "b3", "b", 33)
+        remove(old, "b4")
+
+    before(
+        harness,
+        {
+            (waves.fill_wave, 1): lambda: put(old, "a0", "b"),
+            (waves.switch_wave, 1): before_the_first_switch,
+            (waves.switch_wave, 2): before_the_second_switch,
+        },
+    )
+    harness.run(ref)
+    assert held(harness, new) == {"a0": "b", "a1": "b", "b2": "a", "b3": "b"}
+    assert harness.records(new) == harness.records(old)
+
+
+@pytest.mark.slow
+def test_s20_a_record_that_moved_in_the_new_store_into_a_workspace_of_the_old_one_is_listed_and_kept(
+    harness: Harness, old: str, new: str
+) -> None:
+    """It is no foreign write: the workspace is proven and switched beside it, and then serves it."""
+    ref = start(harness, old, new, wave=1)
+    before(
+        harness,
+        {
+            (waves.fill_wave, 2): lambda: put(new, "a0", "b", 50),
+            (waves.switch_wave, 2): lambda: put(new, "a1", "b", 51),
+        },
+    )
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert held(harness, new) == {"a0": "b", "a1": "b", "b2": "b", "b3": "b", "b4": "b"}
+    told = harness.ledger.fact(child(harness, ref, "b").migration, STRANGERS_FACT)
+    assert told is not None
+    assert (told["count"], sorted(told["examples"])) == (2, ["'a0'", "'a1'"])
+    assert Path(told["listed"]).read_text().count("a0") == 1
+    assert held(harness, old) == {"a0": "a", "a1": "a", "b2": "b", "b3": "b", "b4": "b"}
+
+
+@pytest.mark.slow
+def test_s20_a_record_that_moved_in_the_old_store_into_a_served_workspace_blocks_complete(
+    harness: Harness, old: str, new: str
+) -> None:
+    """It stands where nobody reads it: it is listed, nothing is overwritten, and a person says what becomes of it."""
+    ref = start(harness, old, new, wave=1)
+    before(harness, {(waves.switch_wave, 2): lambda: put(old, "b2", "a", 22)})
+    harness.run(ref)
+    assert held(harness, new) == {"a0": "a", "a1": "a", "b3": "b", "b4": "b"}
+    with pytest.raises(DataDiffer, match=r"1 new.*b2") as caught:
+        ending.complete(harness.runner, ref)
+    digest = caught.value.advice.rpartition(" ")[2]
+    assert ending.complete(harness.runner, ref, digest).late
+    assert set(groups(harness, ref).values()) == {State.COMPLETED}
+    assert harness.migration(ref).state is State.COMPLETED
+    with pytest.raises(DataDiffer):
+        ending.decommission(harness.runner, ref, address.parse(old).name)
+    ending.decommission(harness.runner, ref, address.parse(old).name, digest)
+    with registry.open_target(address.parse(old)) as store:
+        assert not store.exists()
+
+
+@pytest.mark.slow
+def test_s21_unknown_workspaces_stay_with_the_old_store_until_the_last_group_moves_under_a_pause_of_all(
+    harness: Harness, old: str, new: str
+) -> None:
+    """Who asks for a group that nobody knows is sent to the old store, then to the new one with its records there."""
+    ref = start(harness, old, new, wave=1)
+    asked: list[tuple[str, str]] = []
+
+    def ask() -> None:
+        put(old, "z0", "z")
+        found = [harness.ledger.ask_route("docs", workspace_key(name)) for name in ("a", "z")]
+        asked.extend((one.url, one.writes) for one in found if one is not None)
+
+    before(harness, {(waves.fill_wave, 3): ask})
+    harness.run(ref)
+    assert asked == [(new, "open"), (old, "open")]
+    after = harness.ledger.ask_route("docs", workspace_key("z"))
+    assert after is not None
+    assert after.url == new
+    assert held(harness, new)["z0"] == "z"
+    scopes = {pause.workspace for pause in harness.ledger.pauses(ref.migration)}
+    assert scopes == {'"a"', '"b"', None}
+
+
+@pytest.mark.slow
+def test_a_workspace_that_vanishes_ends_as_one_without_records(harness: Harness, old: str, new: str) -> None:
+    """It is found, then empty when its turn comes: it is switched like any other, so that its readers follow."""
+    ref = start(harness, old, new, wave=1)
+    before(harness, {(waves.fill_wave, 1): lambda: remove(old, "a0", "a1")})
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert held(harness, new) == {"b2": "b", "b3": "b", "b4": "b"}
+
+
+@pytest.mark.slow
+def test_workspaces_are_skipped_frozen_ordered_and_taken_up(harness: Harness, old: str, new: str) -> None:
+    """A run leaves alone what is held, and the last group waits for what is only frozen."""
+    put(old, "c0", "c")
+    ref = start(harness, old, new, wave=1)
+    strategy.prepare(harness.runner, ref)
+    workspaces.go_first(harness.ledger, ref.migration, ["b"])
+    before(harness, {(waves.fill_wave, 2): lambda: freeze(harness, ref)})
+    harness.run(ref)
+    found = groups(harness, ref)
+    assert [*found] == ['"b"', '"c"', '"a"', DEFAULT_WORKSPACE]
+    assert [state for state in found.values() if state is State.SWITCHED] == [State.SWITCHED]
+    with pytest.raises(UnsafeRoute, match='workspace "c" is PLANNED'):
+        ending.complete(harness.runner, ref)
+    workspaces.hold(harness.ledger, ref.migration, ["a"], Hold.SKIPPED)
+    workspaces.hold(harness.ledger, ref.migration, ["c", "default"], None)
+    harness.run(ref)
+    assert groups(harness, ref) == {
+        '"b"': State.SWITCHED,
+        '"c"': State.SWITCHED,
+        '"a"': State.PLANNED,
+        DEFAULT_WORKSPACE: State.SWITCHED,
+    }
+    left = harness.ledger.ask_route("docs", workspace_key("a"))
+    assert left is not None
+    assert left.url == old
+    with pytest.raises(BadOption, match="moves last"):
+        workspaces.go_first(harness.ledger, ref.migration, ["default"])
+
+
+@pytest.mark.slow
+def test_some_go_back_with_what_they_received_and_the_others_stay(harness: Harness, old: str, new: str) -> None:
+    """A rollback by name carries its own records alone; one of the whole takes all others back, the last group too."""
+    ref = start(harness, old, new)
+    harness.run(ref)
+    put(new, "a0", "a", 40)
+    put(new, "b9", "b", 9)
+    workspaces.roll_back(harness.runner, ref, ["a"], routes.settlement())
+    assert groups(harness, ref) == {'"a"': State.ROLLED_BACK, '"b"': State.SWITCHED, DEFAULT_WORKSPACE: State.SWITCHED}
+    assert "b9" not in held(harness, old)
+    served = {name: harness.ledger.ask_route("docs", workspace_key(name)) for name in ("a", "b", "z")}
+    assert [one.url for one in served.values() if one is not None] == [old, new, new]
+    with pytest.raises(UnsafeRoute, match='workspace "a" is ROLLED_BACK'):
+        workspaces.roll_back(harness.runner, ref, ["a"], routes.settlement())
+    workspaces.roll_back(harness.runner, ref, [], routes.settlement())
+    assert set(groups(harness, ref).values()) == {State.ROLLED_BACK}
+    assert harness.migration(ref).state is State.ROLLED_BACK
+    assert harness.records(old) == harness.records(new)
+    assert ending.discard(harness.runner, ref).dropped == new
+
+
+@pytest.mark.slow
+def test_a_switch_of_the_route_alone_and_its_merge_for_one_workspace(harness: Harness, old: str, new: str) -> None:
+    """The route goes back at once, the records when there is time; the others are served as before."""
+    ref = start(harness, old, new)
+    harness.run(ref)
+    put(new, "a7", "a", 7)
+    workspaces.lead_back(harness.runner, ref, ["a"], routes.settlement())
+    assert groups(harness, ref)['"a"'] is State.ROLLED_BACK_UNMERGED
+    assert "a7" not in held(harness, old)
+    workspaces.merge(harness.runner, ref, ["a"], routes.settlement())
+    assert groups(harness, ref)['"a"'] is State.ROLLED_BACK
+    assert held(harness, old)["a7"] == "a"
+
+
+@pytest.mark.slow
+def test_abort_ends_what_has_not_switched_and_is_refused_after_a_switch(harness: Harness, old: str, new: str) -> None:
+    """Before any switch all end together, writes released; once one is served by the new store, not any more."""
+    ref = start(harness, old, new, approve="ask", wave=1)
+    harness.answer = False
+    with pytest.raises(Stopped):
+        harness.run(ref)
+    assert ending.abort(harness.ledger, ref.migration).state is State.ABORTED
+    assert set(groups(harness, ref).values()) == {State.ABORTED}
+    ending.discard(harness.runner, ref)
+    with registry.open_target(address.parse(new)) as store:
+        assert not store.exists()
+    again = start(harness, old, new, wave=1)
+    before(harness, {(waves.fill_wave, 2): lambda: freeze(harness, again)})
+    harness.run(again)
+    with pytest.raises(UnsafeRoute, match="no longer be aborted"):
+        ending.abort(harness.ledger, again.migration)
+    part = child(harness, again, "a")
+    with pytest.raises(UnsafeRoute, match="end together"):
+        ending.abort(harness.ledger, part.migration)
+    with pytest.raises(UnsafeRoute, match="goes on with it in its turn"):
+        harness.run(part)
+
+
+@pytest.mark.slow
+def test_each_workspace_can_have_a_question_of_its_own(harness: Harness, old: str, new: str) -> None:
+    """A no to one keeps no other from moving; nobody is asked hundreds of times."""
+    ref = start(harness, old, new, approve="ask", approve_by="each")
+    harness.runner._ask = lambda form, timeout_s: '"a"' not in form.title
+    with pytest.raises(Stopped, match="declined"):
+        harness.run(ref)
+    assert groups(harness, ref) == {'"a"': State.READY, '"b"': State.SWITCHED, DEFAULT_WORKSPACE: State.READY}
+    for number in range(60):
+        put(old, f"w{number}", f"w{number}")
+    many = harness.start(old, f"{new}_2", "rolling", route="many", approve="ask", rolling={"approve_by": "each"})
+    with pytest.raises(PlanRefused, match="63 questions"):
+        strategy.prepare(harness.runner, many)
+
+
+def test_what_a_rolling_migration_cannot_be_is_refused(harness: Harness, old: str, new: str) -> None:
+    """A trial, a cutover in two steps, files, and workspaces for another strategy."""
+    with pytest.raises(BadOption, match="in one step"):
+        harness.start(old, new, "rolling", cutover="two-step")
+    with pytest.raises(BadOption, match="trial"):
+        harness.start(old, new, "rolling", limit=5)
+    with pytest.raises(BadOption, match="rolling migration"):
+        harness.start(old, new, rolling={"by": "tenant"})
+    ref = harness.start(old, f"jsonl://{harness.folder}/docs.jsonl", "rolling")
+    with pytest.raises(PlanRefused, match="served as a whole"):
+        harness.run(ref)
+
+
+@pytest.mark.slow
+def test_an_approval_of_the_whole_covers_all_that_are_ready_in_one_form(harness: Harness, old: str, new: str) -> None:
+    """`vecferry approve` answers while nobody runs; the next run passes the yes on and switches all of them."""
+    ref = start(harness, old, new, approve="ask", approve_by="once", wave=1)
+
+    def nobody(form: Any, timeout_s: float) -> bool:
+        raise Stopped("nobody is there")
+
+    harness.runner._ask = nobody
+    with pytest.raises(Stopped, match="nobody is there"):
+        harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.READY}
+    migrations.approve(harness.ledger, ref.migration, yes=True, by="ann")
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    mine = harness.ledger.approval(child(harness, ref, "a").migration)
+    assert mine is not None
+    assert mine.answered_by == "ann"
+    assert pausing.unpause(harness.ledger, ref.migration, "ann").released == ()
