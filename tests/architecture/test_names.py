@@ -39,7 +39,9 @@ PINNED = {
         "NAME", "Preview", "Status", "counted", "mapping_between", "preview", "status", "verify",
     },
     "vecferry.operations.ending": {"Aborted", "Ended", "abort", "complete", "decommission", "discard"},
-    "vecferry.operations.migrations": {"STRATEGIES", "approve", "entry_of", "logical_name", "run", "start"},
+    "vecferry.operations.migrations": {
+        "STRATEGIES", "approve", "asks_in", "entry_of", "logical_name", "run", "start",
+    },
     "vecferry.operations.rebuilding": {"Proposal", "Rebuilt", "propose", "rebuild"},
     "vecferry.operations.report": {"report", "sheet_markdown", "write_report"},
     "vecferry.operations.restores": {"Restored", "find_backup", "restore", "restore_whole", "start_restore", "tidy"},
