@@ -104,6 +104,7 @@ def test_s13_writes_of_an_application_that_was_never_told_of_the_way_back_are_ca
     )
 
 
+@pytest.mark.slow
 def test_s13_a_copy_of_files_is_brought_up_to_date_where_nobody_has_followed_it_yet(
     harness: Harness, tmp_path: Path, application: Application
 ) -> None:
@@ -121,6 +122,7 @@ def test_s13_a_copy_of_files_is_brought_up_to_date_where_nobody_has_followed_it_
     assert (tmp_path / "docs.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_s13_a_second_death_under_the_new_pause_does_not_spare_the_look(
     harness: Harness, docs: str, application: Application
 ) -> None:
@@ -135,6 +137,7 @@ def test_s13_a_second_death_under_the_new_pause_does_not_spare_the_look(
     assert names(harness, docs) == names(harness, new_of(harness, ref))
 
 
+@pytest.mark.slow
 def test_s13_a_second_death_after_the_switch_does_not_spare_the_look_either(
     harness: Harness, docs: str, application: Application
 ) -> None:
@@ -152,6 +155,7 @@ def test_s13_a_second_death_after_the_switch_does_not_spare_the_look_either(
     assert (harness.migration(ref).state, application.memory.url) == (State.SWITCHED, f"{docs}-new")
 
 
+@pytest.mark.slow
 def test_s13_where_some_may_have_followed_the_way_back_and_others_did_not_a_person_decides(
     harness: Harness, docs: str, application: Application
 ) -> None:
@@ -169,6 +173,7 @@ def test_s13_where_some_may_have_followed_the_way_back_and_others_did_not_a_pers
     assert is_back(harness, ref, application, docs)
 
 
+@pytest.mark.slow
 def test_s14_writes_between_the_end_of_a_pause_and_the_following_are_listed_and_not_overwritten(
     harness: Harness, docs: str, application: Application
 ) -> None:
@@ -190,6 +195,7 @@ def test_s14_writes_between_the_end_of_a_pause_and_the_following_are_listed_and_
     assert "doc-4" not in found
 
 
+@pytest.mark.slow
 def test_s13_an_application_that_a_person_led_to_the_new_store_is_not_told_again(
     harness: Harness, docs: str, application: Application
 ) -> None:
@@ -217,7 +223,7 @@ def changed(harness: Harness, docs: str) -> Ref:
     return ref
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_s16_a_late_write_after_a_dead_merge_is_a_conflict_and_not_overwritten(
     harness: Harness, docs: str, again: bool
 ) -> None:
@@ -238,6 +244,7 @@ def test_s16_a_late_write_after_a_dead_merge_is_a_conflict_and_not_overwritten(
     assert not harness.ledger.deltas(ref.migration, Direction.REVERSE, open_only=True)
 
 
+@pytest.mark.slow
 def test_s16_what_a_dead_merge_wrote_is_ours_and_follows_the_new_store(harness: Harness, docs: str) -> None:
     """Written and never closed; the new store moved on: no conflict, nothing kept, and both stores are the same."""
     ref = changed(harness, docs)
@@ -251,6 +258,7 @@ def test_s16_what_a_dead_merge_wrote_is_ours_and_follows_the_new_store(harness: 
     assert contents(docs) == contents(f"{docs}-new")
 
 
+@pytest.mark.slow
 def test_s5_what_a_person_let_through_is_not_asked_for_again_after_a_death(harness: Harness, docs: str) -> None:
     """The deletes were shown and allowed; the run that recorded them died, and the same command ends it."""
     sync = QUICK["sync"] | {"max_deletes": 2, "max_delete_percent": 0}
@@ -293,6 +301,7 @@ def test_s14_what_the_old_side_won_is_settled_and_not_listed_as_late(harness: Ha
     assert len(list((harness.folder / "home").rglob("conflicts/*.parquet"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [steps.settle_return, steps.check_hooks])
 def test_s16_a_file_of_decisions_is_good_for_the_run_that_follows_a_dead_one(
     harness: Harness, docs: str, tmp_path: Path, step: Callable[..., Any]

@@ -160,6 +160,13 @@ def left_deltas(work: Work) -> list[Delta]:
     return [delta for delta in found if delta.note.get("token") != work.ref.token or delta.number in mine]
 
 
+def _ours(work: Work) -> list[int]:
+    """The deltas that tell a merge what is ours: those that nobody finished, and what this run wrote already."""
+    found = work.ledger.deltas(work.ref.migration, Direction.REVERSE)
+    written = [one.number for one in found if one.closing is not None and one.note.get("token") == work.ref.token]
+    return [*(one.number for one in left_deltas(work)), *written]
+
+
 def mark_left(work: Work, numbers: Sequence[int]) -> None:
     """Leave these deltas of this run, and no others, to the next merge."""
     marked = {"token": work.ref.token, "numbers": list(numbers)}
@@ -208,8 +215,7 @@ def merging_of(work: Work, decide: Decide) -> Merging:
         decide=decide,
     )
     wait_s = work.config.sync.absence_wait_s
-    numbers = [delta.number for delta in left_deltas(work)]
-    intents = Intents(work.archive, numbers, Path(work.archive.place) / ".passes")
+    intents = Intents(work.archive, _ours(work), Path(work.archive.place) / ".passes")
     return Merging(
         old, new, work.archive, rules, lambda: fence.wait(wait_s, work.check), work.limits("merge"), intents.of
     )

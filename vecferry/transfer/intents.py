@@ -1,7 +1,8 @@
 """What a reverse delta stands on: what the old store held when it was made, and what one left open may have written.
 
 A delta of a dead run is never loaded again: the old store may have been written since. It stays as an intent, which
-tells the next merge what in the old store is ours, until that merge's own delta takes its place.
+tells the next merge what in the old store is ours, until that merge's own delta takes its place. What this run wrote
+and closed is ours as well, should a network deliver it twice.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ _HASH_BYTES = 16
 
 
 class Intents:
-    """The open deltas of these numbers, by id. Memory: 24 bytes a row; the rows lie in a file that has no name."""
+    """The deltas of these numbers, by id; read on first use. Memory: 24 bytes a row, the rows lie in nameless files."""
 
     def __init__(self, archive: Archive, numbers: Sequence[int], folder: Path) -> None:
-        self._deltas = [_Laid(archive, number, folder) for number in numbers]
+        self._archive, self._numbers, self._folder = archive, numbers, folder
+        self._deltas: list[_Laid] | None = None
 
     def of(self, ids: pa.RecordBatch) -> tuple[Intent, ...]:
         """What they say of some records."""
+        if self._deltas is None:
+            self._deltas = [_Laid(self._archive, number, self._folder) for number in self._numbers]
         hashes = sealing.hash_ids(ids)
         return tuple(_intent(rows) for delta in self._deltas for rows in delta.find(hashes))
 
