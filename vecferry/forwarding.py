@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.contract import Snapshots, Source, SourceFile, Target
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, JsonObject, Part, Slice
 
-__all__ = ["ForwardingSource", "ForwardingTarget"]
+__all__ = ["ForwardingSource", "ForwardingTarget", "NarrowedSource"]
 
 
 class ForwardingSource(Source):
@@ -55,6 +55,22 @@ class ForwardingSource(Source):
 
     def close(self) -> None:
         self.inner.close()
+
+
+class NarrowedSource(ForwardingSource):
+    """What `Narrowing` gives: a store, read with a filter of its own, that stays open when this is closed."""
+
+    def __init__(self, inner: Source, read: Callable[[Slice, frozenset[Part], int], Iterator[pa.RecordBatch]]) -> None:
+        super().__init__(inner)
+        self._read = read
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        return self._read(part, columns, batch_rows)
+
+    def close(self) -> None:
+        """Nothing: the store is not this one's."""
 
 
 class ForwardingTarget(ForwardingSource, Target):

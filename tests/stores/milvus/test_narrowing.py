@@ -79,7 +79,7 @@ def test_values_put_aside_come_with_the_filter(server: RealServer) -> None:
 def typed(client: MilvusClient) -> Iterator[str]:
     """A collection with typed fields for the group, some of them null."""
     rows = [
-        {"pk": at, "text": text, "number": number, "flag": at % 2 == 0, "small": at, "single": 0.5, "extra": {"v": text}}
+        {"pk": at, "text": text, "number": number, "flag": at % 2 == 0, "small": at, "single": 0.5, "extra": {"v": 1}}
         for at, (text, number) in enumerate([("acme", 1), ("", 2**63 - 1), ("1", 0), ('quo"te', -(2**63)), ("b", 7)])
     ]
 

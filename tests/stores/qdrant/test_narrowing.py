@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,17 +18,19 @@ from tests.stores.qdrant.test_paths import WIRES, address_of
 from tests.support.examples import examples
 from tests.support.qdrant_server import QdrantServer
 from vecferry import canonical
+from vecferry.address import parse
 from vecferry.conditions import Between, Missing, Others
 from vecferry.contract import Reader, Target
 from vecferry.model import IDS_ONLY
 from vecferry.stores import registry
+from vecferry.stores.qdrant.settings import index_features
 from vecferry.testing.rows import read_all
 
 VALUES: list[Any] = [
     *SCALARS, None, [], [None], ["acme"], [1], [0.5], [True], {}, {"acme": 1}, [[]], -0.0, 5e-324,
 ]  # fmt: skip
 INDEXES = ("keyword", "integer", "float", "bool", "uuid", "datetime", "text")
-CASES = [("grpc", Reader.FAST, ""), ("rest", Reader.FAST, "keyword"), ("grpc", Reader.PUBLIC, "integer")]
+CASES = [("grpc", Reader.FAST, ""), ("rest", Reader.FAST, "keyword")]
 ALL_CASES = list(itertools.product(WIRES, Reader, ("", *INDEXES)))
 
 
@@ -91,6 +95,22 @@ def test_closing_what_was_narrowed_leaves_the_store_open(server: QdrantServer, u
         found = target.narrowed([equals("acme")])  # type: ignore[attr-defined]
         found.close()
         assert len(read_all(found, IDS_ONLY)) == 2
+
+
+@pytest.mark.parametrize("index", ["", pytest.param("keyword", marks=pytest.mark.slow)])
+def test_the_embedded_engine_is_narrowed(tmp_path: Path, index: str) -> None:
+    """A folder of the engine shows the same views; with an index on the field it is asked for no value."""
+    with registry.open_target(parse(f"qdrant+edge://{tmp_path}/docs")) as target:
+        features = tuple(index_features({FIELD: index} if index else {}))
+        target.create(replace(schema(), features=features), {})
+        rows = [{FIELD: value} for value in VALUES] + [{}]
+        target.write(with_payloads(canonical.encode_many([*rows, *rows])))
+        require_same(target, conditions_for(VALUES))
+        assert narrowed_rows(target, Missing(FIELD)) == 6
+        for value in ("acme", 1, True, 0.5):
+            found = narrowed_rows(target, equals(value))
+            assert found is None if index else 2 <= (found or 0) <= 6
+        assert narrowed_rows(target, Others(FIELD, (equals("acme"),))) is None
 
 
 values = st.recursive(

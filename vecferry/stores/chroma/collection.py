@@ -14,6 +14,7 @@ import pyarrow as pa
 from vecferry.conditions import Condition
 from vecferry.contract import Target
 from vecferry.errors import NotFound
+from vecferry.forwarding import NarrowedSource
 from vecferry.model import ALL_PARTS, CollectionSchema, JsonObject, Metric, Part, Slice, VectorField
 from vecferry.stores.chroma import records, replacing
 from vecferry.stores.chroma import schema as schemas
@@ -23,7 +24,6 @@ from vecferry.stores.chroma.connection import Connection, Model
 from vecferry.stores.chroma.failures import LostVector
 from vecferry.stores.chroma.filters import where_of
 from vecferry.stores.chroma.in_flight import in_order
-from vecferry.stores.chroma.narrowed import NarrowedSource
 from vecferry.stores.chroma.slicing import IdList
 
 __all__ = ["ClientCollection"]

@@ -15,13 +15,13 @@ from vecferry.capabilities import Capabilities
 from vecferry.conditions import Condition
 from vecferry.contract import Source, SourceFile
 from vecferry.errors import BadRecord
+from vecferry.forwarding import NarrowedSource
 from vecferry.model import ALL_PARTS, CollectionSchema, Feature, Part, Slice, VectorField
 from vecferry.stores.chroma import capabilities, folder_handles, records, schema
 from vecferry.stores.chroma.checks import known_ids
 from vecferry.stores.chroma.filters import values_of
 from vecferry.stores.chroma.folder import FolderCollection, KeyRange
 from vecferry.stores.chroma.metadata_rows import DOCUMENT_KEY, URI_KEY
-from vecferry.stores.chroma.narrowed import NarrowedSource
 from vecferry.stores.folder_files import files_below
 
 __all__ = ["FolderSource"]

@@ -7,6 +7,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from vecferry.address import Address
 from vecferry.conditions import Condition
 from vecferry.contract import Reader, Target
 from vecferry.errors import NotFound, StoreRefused, TargetNotEmpty, VecferryError
+from vecferry.forwarding import NarrowedSource
 from vecferry.model import ALL_PARTS, IDS_ONLY, CollectionSchema, IdKind, JsonObject, Part, Slice, VectorKind
 from vecferry.stores.milvus import loading, partitions, schema, slicing
 from vecferry.stores.milvus.checks import (
@@ -32,7 +34,7 @@ from vecferry.stores.milvus.failures import NoRight, NoSuchCall, NotLoaded, TooL
 from vecferry.stores.milvus.filters import KeyFilter, filter_of
 from vecferry.stores.milvus.hidden import refuse_hidden
 from vecferry.stores.milvus.layout import Layout
-from vecferry.stores.milvus.narrowed import NarrowedSource, Narrower
+from vecferry.stores.milvus.narrowed import EVERYTHING, Narrower
 from vecferry.stores.milvus.probing import wire_is_exact
 from vecferry.stores.milvus.public_rows import PublicRows
 from vecferry.stores.milvus.records import WireRows, counted
@@ -42,7 +44,6 @@ __all__ = ["MilvusCollection"]
 _WINDOW_ROWS = 16_384  # a server's largest answer to a filter with a limit
 _WINDOW_BYTES = 16 << 20
 _FETCH_IDS = 1000
-_EVERYTHING = Narrower()
 _Answer = TypeVar("_Answer")
 
 
@@ -110,12 +111,12 @@ class MilvusCollection(Target):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
-        return self._pages(part, columns, batch_rows, _EVERYTHING)
+        return self._pages(part, columns, batch_rows, EVERYTHING)
 
     def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
         named = "" if beside else partitions.named(conditions, self._partition_field)
         only = Narrower(partition=named) if named else Narrower(filter_of(conditions, beside, self._layout()))
-        return None if only == _EVERYTHING else NarrowedSource(self, self._pages, only)
+        return None if only == EVERYTHING else NarrowedSource(self, partial(self._pages, only=only))
 
     def _pages(
         self, part: Slice, columns: frozenset[Part], batch_rows: int, only: Narrower
@@ -175,7 +176,7 @@ class MilvusCollection(Target):
         parts: frozenset[Part],
         layout: Layout,
         partition: str = "",
-        only: Narrower = _EVERYTHING,
+        only: Narrower = EVERYTHING,
     ) -> Iterator[pa.RecordBatch]:
         """The records of a range in the order of their keys; halved where an answer would be too large.
 

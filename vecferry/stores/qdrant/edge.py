@@ -9,6 +9,7 @@ engine, so a reader that comes later reads from disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -17,8 +18,10 @@ import qdrant_edge as engine
 from vecferry import batch as columns
 from vecferry.address import Address
 from vecferry.capabilities import Capabilities
+from vecferry.conditions import Condition
 from vecferry.contract import Reader, SourceFile, Target
 from vecferry.errors import BadOption, NotFound, StoreRefused, TargetNotEmpty
+from vecferry.forwarding import NarrowedSource
 from vecferry.model import (
     ALL_PARTS,
     CollectionSchema,
@@ -32,6 +35,7 @@ from vecferry.model import (
 from vecferry.stores.folder_files import files_below
 from vecferry.stores.qdrant import capabilities, edge_settings, slicing
 from vecferry.stores.qdrant.checks import check_batch, known_ids
+from vecferry.stores.qdrant.edge_filters import edge_filter
 from vecferry.stores.qdrant.edge_folder import EdgeFolder
 from vecferry.stores.qdrant.edge_rows import EngineId, engine_config, engine_points
 from vecferry.stores.qdrant.edge_shards import Lease, close_all, engine_errors
@@ -114,10 +118,19 @@ class EdgeStore(Target):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
+        return self._pages(part, columns, batch_rows, None)
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
+        only = edge_filter(conditions, beside, self._ask(lambda shard: shard.info()).payload_schema)
+        return None if only is None else NarrowedSource(self, partial(self._pages, only=only))
+
+    def _pages(
+        self, part: Slice, columns: frozenset[Part], batch_rows: int, only: engine.Filter | None
+    ) -> Iterator[pa.RecordBatch]:
         wanted, fields = slicing.range_of(part.bounds, self.url), self._fields()
         following: RecordId | None = wanted.start
         while following is not None and wanted.holds(following):
-            records, following = self._page(following, fields, columns, batch_rows)
+            records, following = self._page(following, fields, columns, batch_rows, only)
             batch = wanted.part_of(objects_batch(records, fields, columns))
             if batch.num_rows:
                 yield batch
@@ -200,11 +213,17 @@ class EdgeStore(Target):
         return int(self._ask(lambda shard: shard.count(engine.CountRequest(exact=True, filter=lacking))))
 
     def _page(
-        self, start: RecordId, fields: tuple[VectorField, ...], parts: frozenset[Part], rows: int
+        self,
+        start: RecordId,
+        fields: tuple[VectorField, ...],
+        parts: frozenset[Part],
+        rows: int,
+        only: engine.Filter | None,
     ) -> tuple[list[engine.Record], RecordId | None]:
         request = engine.ScrollRequest(
             offset=slicing.plain_id(start),
             limit=rows,
+            filter=only,
             with_payload=Part.PAYLOAD in parts,
             with_vector=_vector_names(fields, parts),
         )

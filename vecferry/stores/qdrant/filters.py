@@ -9,7 +9,7 @@ numbers of either kind. Dates are read by other rules than ours, and a rest of g
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from qdrant_client import models
@@ -17,7 +17,7 @@ from qdrant_client import models
 from vecferry import canonical
 from vecferry.conditions import Between, Condition, Equals, Missing
 
-__all__ = ["filter_of"]
+__all__ = ["filter_of", "is_allowed"]
 
 _PLAIN_KEY = re.compile("[A-Za-z0-9_-]+")  # any other key is a path, or needs quotes that not every server reads
 _INT64 = range(-(2**63), 2**63)
@@ -26,15 +26,24 @@ _MOST = 1.7976931348623157e308
 Indexes = Mapping[str, models.PayloadIndexInfo]
 
 
-def filter_of(conditions: Sequence[Condition], beside: str, info: models.CollectionInfo) -> models.Filter | None:
+def filter_of(conditions: Sequence[Condition], beside: str, indexes: Indexes) -> models.Filter | None:
     """What takes at least all records of one of these conditions, and those with a text under `beside`."""
-    found = [_condition(condition, info.payload_schema) for condition in conditions]
+    found = [_condition(condition, indexes) for condition in conditions]
     if beside:
         found.append(_present(beside))
     wanted = [item for item in found if item is not None]
-    if len(wanted) < len(found) or not _allowed({condition.field for condition in conditions} | {beside}, found, info):
-        return None
-    return models.Filter(should=wanted)
+    return models.Filter(should=wanted) if wanted and len(wanted) == len(found) else None
+
+
+def is_allowed(keys: Set[str], conditions: int, info: models.CollectionInfo) -> bool:
+    """Whether a collection's strict mode takes a filter over these payload keys, of so many conditions."""
+    strict = info.config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return True
+    most = strict.filter_max_conditions
+    if most is not None and conditions > most:
+        return False
+    return strict.unindexed_filtering_retrieve is not False or keys <= info.payload_schema.keys()
 
 
 def _condition(condition: Condition, indexes: Indexes) -> Any:
@@ -93,14 +102,3 @@ def _present(key: str) -> models.Filter | None:
     if not _PLAIN_KEY.fullmatch(key):
         return None
     return models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=key))])
-
-
-def _allowed(keys: set[str], conditions: Sequence[Any], info: models.CollectionInfo) -> bool:
-    """Whether the collection's strict mode takes such a filter."""
-    strict = info.config.strict_mode_config
-    if strict is None or not strict.enabled:
-        return True
-    most = strict.filter_max_conditions
-    if most is not None and len(conditions) > most:
-        return False
-    return strict.unindexed_filtering_retrieve is not False or keys - {""} <= info.payload_schema.keys()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from vecferry.capabilities import Capabilities
 from vecferry.conditions import Condition
 from vecferry.contract import Aliasing, Reader
 from vecferry.errors import NotFound, RetryLater, StoreRefused, TargetNotEmpty, VecferryError
+from vecferry.forwarding import NarrowedSource
 from vecferry.model import (
     ALL_PARTS,
     IDS_ONLY,
@@ -38,10 +40,9 @@ from vecferry.model import (
 from vecferry.stores.qdrant import capabilities, carrying, fast_path, server_schema, slicing
 from vecferry.stores.qdrant.checks import Checked, check_batch, known_ids
 from vecferry.stores.qdrant.connection import Connection, Endpoint, Wire, endpoint, server_errors
-from vecferry.stores.qdrant.filters import filter_of
+from vecferry.stores.qdrant.filters import filter_of, is_allowed
 from vecferry.stores.qdrant.grpc_points import GrpcPoints
 from vecferry.stores.qdrant.loading import switch_indexing_off, switch_indexing_on
-from vecferry.stores.qdrant.narrowed import NarrowedSource
 from vecferry.stores.qdrant.payloads import INT64_MAX, UINT64_MAX
 from vecferry.stores.qdrant.public_points import PublicPoints
 from vecferry.stores.qdrant.records import driver_id
@@ -143,8 +144,12 @@ class ServerStore(Aliasing):
         yield from self._pages(part, columns, batch_rows, None)
 
     def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> NarrowedSource | None:
-        only = filter_of(conditions, beside, self._look())
-        return None if only is None else NarrowedSource(self, self._pages, only)
+        info = self._look()
+        only = filter_of(conditions, beside, info.payload_schema)
+        keys = {condition.field for condition in conditions} | {beside} - {""}
+        if only is None or not is_allowed(keys, len(conditions) + bool(beside), info):
+            return None
+        return NarrowedSource(self, partial(self._pages, only=only))
 
     def _pages(
         self, part: Slice, columns: frozenset[Part], batch_rows: int, only: models.Filter | None
