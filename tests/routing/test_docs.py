@@ -55,7 +55,7 @@ def test_the_route_file_in_the_docs_is_one(tmp_path: Path) -> None:
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hook:
     """The script of the page as a hook, with the state of an application that was never told anything."""
-    for name, text in {"url": OLD, "epoch": "null", "token": "0", "paused_until": "0"}.items():
+    for name, text in {"url": OLD, "reads": OLD, "epoch": "null", "token": "0", "paused_until": "0"}.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setenv("STATE", str(tmp_path))
     file = tmp_path / "hook.sh"
@@ -70,13 +70,19 @@ def call(script: Hook, request: HookRequest) -> Reply:
 
 def test_the_script_in_the_docs_pauses_switches_and_releases(script: Hook) -> None:
     """Each action is done, and the read-back says so."""
-    assert call(script, READ_BACK).answer == {"url": OLD, "epoch": None, "writes": "open"}
+    assert call(script, READ_BACK).answer == {"url": OLD, "reads": OLD, "epoch": None, "writes": "open"}
     assert call(script, PAUSE).outcome is Outcome.ACKNOWLEDGED
     assert call(script, READ_BACK).answer["writes"] == "paused"
     assert call(script, SWITCH).outcome is Outcome.ACKNOWLEDGED
-    assert call(script, READ_BACK).answer == {"url": NEW, "epoch": 2, "writes": "paused"}
+    assert call(script, READ_BACK).answer == {"url": NEW, "reads": NEW, "epoch": 2, "writes": "paused"}
     assert call(script, replace(SWITCH, action=Action.RELEASE)).outcome is Outcome.ACKNOWLEDGED
     assert call(script, READ_BACK).answer["writes"] == "open"
+
+
+def test_the_script_in_the_docs_reads_elsewhere_than_it_writes(script: Hook) -> None:
+    """Reads move without a pause, and the read-back tells the two apart."""
+    assert call(script, replace(SWITCH, action=Action.READS, token=0, url=OLD)).outcome is Outcome.ACKNOWLEDGED
+    assert call(script, READ_BACK).answer == {"url": OLD, "reads": NEW, "epoch": 2, "writes": "open"}
 
 
 def test_the_script_in_the_docs_refuses_what_has_expired(script: Hook) -> None:
