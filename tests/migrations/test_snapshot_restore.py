@@ -194,6 +194,20 @@ def test_what_changed_between_the_plan_and_the_pause_moves_too(harness: Harness,
     assert not [level.bound for level in verdict.levels if "stayed behind" in level.bound]
 
 
+def test_a_collection_that_shrank_since_the_plan_arrives_as_it_is(harness: Harness, docs: str) -> None:
+    """Fewer records than slices were planned for: the parts that nothing is left for are empty."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", slice_rows=10)
+
+    def delete_meanwhile(form: object, timeout_s: float) -> bool:
+        with registry.open_target(address.parse(docs)) as store:
+            store.delete(batch.ids_batch([RecordId(IdKind.STRING, f"doc-{number}") for number in range(3, 60)]))
+        return True
+
+    harness.runner._ask = delete_meanwhile
+    harness.run(ref)
+    assert len(harness.records(f"{docs}-new")) == 3
+
+
 def test_s14_later_writes_are_listed_and_not_moved(harness: Harness, docs: str) -> None:
     """A record that reaches the old store behind the snapshot is named; the new store does not have it."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)

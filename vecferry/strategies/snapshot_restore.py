@@ -16,6 +16,7 @@ from vecferry.strategies.cutover import finish, give_up, look_for_the_last_time,
 from vecferry.strategies.lease import working
 from vecferry.strategies.pausing import release, undone_after_failure
 from vecferry.strategies.prolonging import prolonged
+from vecferry.strategies.reversing import does_follow
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.show import show_inventory, show_plan, show_verdict
 from vecferry.strategies.snapshot_sheets import snapshot_sheet, snapshot_way_sheet
@@ -41,7 +42,7 @@ def snapshot_restore(run: Runner, ref: Ref) -> Verdict:
     if problem is None and open_work(ref).migration.state is not State.SWITCHED:
         approval = prepare_and_ask(run, ref)
         with working(ref) as held:
-            problem = move(run, held, approval)
+            problem = move_once(run, held, approval)
     if problem:
         give_up(run, ref, problem)
     return plain.from_plain(Verdict, dict(open_work(ref).fact("verdict") or {}))
@@ -63,6 +64,12 @@ def prepare_and_ask(run: Runner, ref: Ref) -> int | None:
     return ask(run, ref, steps.snapshot_form(ref))
 
 
+def move_once(run: Runner, held: Ref, approval: int | None) -> str:
+    """Move, unless another run did while this one waited for its answer: then what that one left is gone on with."""
+    problem = take_up(run, held) if open_work(held).migration.state in _UNDER_WAY else None
+    return move(run, held, approval) if problem is None else problem
+
+
 def move(run: Runner, held: Ref, approval: int | None) -> str:
     """Everything under the pause; what the check after the switch found (`""`: nothing)."""
     run.run(steps.preflight_snapshot, held)
@@ -70,6 +77,8 @@ def move(run: Runner, held: Ref, approval: int | None) -> str:
         run.run(steps.begin_restore, held)
     else:
         run.run(steps.prepare, held)
+    if does_follow(open_work(held)):
+        run.run(steps.probe_rights, held)
     run.run(steps.check_hooks, held)
     with undone_after_failure(run, held, steps.undo_switch):
         run.run(steps.freeze_source, held, approval)
