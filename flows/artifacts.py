@@ -73,10 +73,11 @@ class _Shown:
 
     def note(self, found: Progress) -> None:
         """Called by whoever moved rows, from its own thread: keeps, and sends nothing."""
-        key = found.migration, found.phase
+        # The workspaces of a rolling migration share the artifacts of the whole.
+        key = found.migration.partition(".")[0], found.phase
         known = self._furthest.get(key)
         # Threads may tell of their counts out of order.
-        if known is None or found.done >= known.done:
+        if known is None or found.migration != known.migration or found.done >= known.done:
             self._furthest[key] = found
 
     def publish_until(self, stop: threading.Event) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import Task
 
-from tasks import reads, snapshot, way_back
+from tasks import reads, snapshot, wave, way_back
 from tasks.making import RETRY_DELAYS_S, may_pass
 from tasks.making import step as _step
 from vecferry.model import Verdict
@@ -325,6 +325,7 @@ TASKS: dict[str, Task[..., Any]] = (
     way_back.TASKS
     | reads.TASKS
     | snapshot.TASKS
+    | wave.TASKS
     | {name: item for name, item in list(globals().items()) if isinstance(item, Task)}
 )
 """Each step's name, and its task."""

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from deployments.automations import BEAT_S, ROLLBACK, flow_names
 from flows.failed_check import ROLLBACKS
 from tasks.steps import TASKS, task_of
 from vecferry.operations import migrations
-from vecferry.strategies import steps
+from vecferry.strategies import steps, waves
 
 PROJECT = Path(__file__).parent.parent.parent
 CONTENT: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
@@ -33,17 +34,23 @@ def deployed(name: str) -> Flow[..., Any]:
 def steps_that_strategies_run() -> set[str]:
     """Names of the steps that strategies hand over to be run, rather than call."""
     found = set()
-    for file in (PROJECT / "vecferry" / "strategies").glob("*.py"):
+    files = [file for name in ("strategies", "operations") for file in (PROJECT / "vecferry" / name).glob("*.py")]
+    for file in files:
         calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
         given = (ast.unparse(argument) for call in calls for argument in call.args)
-        found |= {text.removeprefix("steps.") for text in given if re.fullmatch(r"steps\.\w+", text)}
+        found |= {text.partition(".")[2] for text in given if re.fullmatch(r"(steps|waves)\.\w+", text)}
     return found
 
 
 def test_every_step_that_runs_has_exactly_one_task() -> None:
     """Tasks and the steps of all strategies are the same set, and a task finds its step by name."""
     assert set(TASKS) == steps_that_strategies_run()
-    assert all(task_of(getattr(steps, name)) is task for name, task in TASKS.items())
+    assert all(task_of(getattr(place_of(name), name)) is task for name, task in TASKS.items())
+
+
+def place_of(name: str) -> ModuleType:
+    """The module of a step: those for several workspaces stand above the strategies that they run."""
+    return waves if hasattr(waves, name) else steps
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
@@ -59,7 +66,8 @@ def test_a_task_is_one_call_of_its_step(name: str) -> None:
     assert isinstance(call, ast.Call)
     given = [ast.unparse(argument) for argument in call.args]
     given += [keyword.arg or "**" for keyword in call.keywords]
-    assert (ast.unparse(call.func), given) == (f"steps.{name}", list(inspect.signature(function).parameters))
+    place = place_of(name).__name__.rpartition(".")[2]
+    assert (ast.unparse(call.func), given) == (f"{place}.{name}", list(inspect.signature(function).parameters))
 
 
 def test_there_is_a_deployment_for_each_flow() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vecferry import plain
-from vecferry.ledger import Ledger, Migration, Workspace
+from vecferry.ledger import Ledger, Migration
 from vecferry.model import Verdict
 from vecferry.operations.look import status
 from vecferry.operations.workspaces import is_rolling
@@ -17,9 +16,9 @@ from vecferry.strategies.sheets import Sheet, decisions_sheet, not_moved_sheet, 
 from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.steps.rollback import RETURN_FACT
 from vecferry.strategies.work import open_work
-from vecferry.strategies.workspace_sheets import workspaces_sheet
+from vecferry.strategies.workspace_sheets import workspace_rows, workspaces_sheet
 
-__all__ = ["report", "sheet_markdown", "workspace_rows", "write_report"]
+__all__ = ["report", "sheet_markdown", "write_report"]
 
 
 def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
@@ -49,22 +48,6 @@ def report(ledger: Ledger, migration_id: str) -> dict[str, Any]:
 
 def _workspaces(ledger: Ledger, migration: Migration) -> dict[str, Any]:
     return {"workspaces": workspace_rows(ledger.workspaces(migration.id))} if is_rolling(migration) else {}
-
-
-def workspace_rows(found: Sequence[Workspace]) -> list[dict[str, Any]]:
-    """The workspaces of a rolling migration, as JSON values."""
-    return [
-        {
-            "workspace": one.key,
-            "records": one.rows,
-            "state": one.state.value,
-            "hold": None if one.hold is None else one.hold.value,
-            "attempts": one.attempts,
-            "note": one.note,
-            "migration": one.child,
-        }
-        for one in found
-    ]
 
 
 def _public(migration: Migration, archive: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from vecferry.errors import BadOption, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.model import JsonObject
 from vecferry.operations.serving import route
+from vecferry.operations.workspaces import is_rolling, roll_back
 from vecferry.strategies import rollback as strategy
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import Figures
@@ -60,6 +61,9 @@ def rollback(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) ->
     holds, or where a store is not there. A rollback that a crash cut is finished. Where reads alone had gone to the new
     store they are sent back, and there are no figures.
     """
+    if is_rolling(open_work(ref).migration):
+        roll_back(runner, ref, (), said)
+        return {}
     if _reads_alone(ref):
         send_reads_back(runner, ref)
         return {}

@@ -14,12 +14,11 @@ from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Hold, Ledger, Workspace
 from vecferry.operations import look, routes
 from vecferry.operations import workspaces as operations
-from vecferry.operations.report import workspace_rows
 from vecferry.operations.routes import Figures
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback_sheets import weighed_sheet
 from vecferry.strategies.runner import LocalRunner, Ref
-from vecferry.strategies.workspace_sheets import workspaces_sheet
+from vecferry.strategies.workspace_sheets import workspace_rows, workspaces_sheet
 
 __all__ = ["Wishes", "roll_back", "workspaces"]
 
