@@ -8,6 +8,7 @@ import pytest
 
 from vecferry.contract import Source, Target
 from vecferry.forwarding import ForwardingSource, ForwardingTarget
+from vecferry.grouping import SourceView, TargetView
 from vecferry.testing.turbulence import TurbulentSource, TurbulentTarget
 from vecferry.transfer.ruled import RuledTarget
 
@@ -20,6 +21,8 @@ from vecferry.transfer.ruled import RuledTarget
         (TurbulentSource, Source),
         (TurbulentTarget, Target),
         (RuledTarget, Target),
+        (SourceView, Source),
+        (TargetView, Target),
     ],
 )
 def test_every_method_of_the_contract_goes_through(wrapper: type[Source], contract: type[Source]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -19,12 +20,16 @@ from vecferry.address import Address, parse
 from vecferry.conditions import Condition, Equals, Missing, Others
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import StoreRefused
+from vecferry.forwarding import NarrowedSource
 from vecferry.grouping import not_carried, target_view, view
 from vecferry.model import IDS_ONLY, IdKind, Part
+from vecferry.rule_sets import RULE_SETS
 from vecferry.stores import registry
+from vecferry.stores.memory import MemoryStore
 from vecferry.testing import generators
 from vecferry.testing.conformance import Place, SourceConformance
 from vecferry.testing.rows import read_all, rows_of
+from vecferry.transfer.ruled import RuledTarget
 
 FIELD = "workspace_id"
 ACME, GLOBEX = Equals(FIELD, '"acme"'), Equals(FIELD, '"globex"')
@@ -153,6 +158,35 @@ def test_a_view_has_no_files_and_no_snapshots(target: Target) -> None:
     own = view(target, ACME)
     assert (list(own.files()), own.snapshots()) == ([], None)
     assert (own.identity(), own.fingerprint()) == (target.identity(), target.fingerprint())
+
+
+class _Narrowing(MemoryStore):
+    """A collection of this process with a filter of its own, which takes everything and notes what is asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"memory:///{name}", name)
+        self.asked: list[Any] = []
+
+    def narrowed(self, conditions: Any, beside: str = "") -> Source:
+        self.asked.append((conditions, beside))
+        return NarrowedSource(self, lambda part, parts, rows: self._noted(part, parts, rows))
+
+    def _noted(self, part: Any, parts: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        self.asked.append(batch_rows)
+        return self.read(part, parts, batch_rows)
+
+
+def test_a_store_held_to_rules_is_narrowed_as_well() -> None:
+    """The rule set of a service cuts what a narrowed read asks for, and the view knows where values are put aside."""
+    store = _Narrowing(uuid4().hex)
+    store.create(make_schema(IdKind.UINT64), {})
+    store.write(labelled(rows(range(9)), ["acme", "globex", ""]))
+    ruled = RuledTarget(store, RULE_SETS["chroma-cloud"])
+    assert numbers(target_view(ruled, ACME)) == [0, 3, 6]
+    assert store.asked == [([ACME], ""), 300]
+    mapping = mapping_for(make_schema(IdKind.UINT64), rows(range(9)), TARGETS["qdrant"])
+    assert target_view(ruled, ACME, mapping=mapping).count() == 3
+    assert store.asked[2] == ([ACME], "vecferry_payload")
 
 
 workspaces = st.one_of(scalars, values, st.sampled_from(["acme", 632 / 7, "", None, 2**64]))

@@ -5,16 +5,17 @@ Every write goes through here, so that no phase can forget the limit of a reques
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import pyarrow as pa
 
 from vecferry import rule_sets
 from vecferry.capabilities import Capabilities
+from vecferry.conditions import Condition
 from vecferry.config import MigrationConfig
-from vecferry.contract import Target
-from vecferry.forwarding import ForwardingTarget
+from vecferry.contract import Narrowing, Source, Target
+from vecferry.forwarding import ForwardingTarget, NarrowedSource
 from vecferry.model import ALL_PARTS, Part, Slice
 from vecferry.rule_sets import RuleSet
 
@@ -61,6 +62,14 @@ class RuledTarget(ForwardingTarget):
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
         return self.inner.read(part, columns, min(batch_rows, self._request_rows))
+
+    def narrowed(self, conditions: Sequence[Condition], beside: str = "") -> Source | None:
+        found = self.inner.narrowed(conditions, beside) if isinstance(self.inner, Narrowing) else None
+        if found is None:
+            return None
+        return NarrowedSource(
+            self, lambda part, columns, batch_rows: found.read(part, columns, min(batch_rows, self._request_rows))
+        )
 
     def around(self, inner: Target) -> Target:
         return RuledTarget(inner, self.rule_set)

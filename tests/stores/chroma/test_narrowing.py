@@ -11,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.grouping.narrowing import FIELD, SCALARS, conditions_for, equals, narrowed_rows, require_same
+from tests.grouping.narrowing import (
+    FIELD,
+    SCALARS,
+    conditions_for,
+    equals,
+    narrowed_rows,
+    require_carried,
+    require_same,
+)
 from tests.support.chroma_server import ChromaServer
 from tests.support.examples import examples
 from vecferry import batch as batches
@@ -59,6 +67,13 @@ def test_the_engines_filter_spares_records(chroma: ChromaServer) -> None:
             assert narrowed_rows(target, condition) is None
         assert narrowed_rows(target, Others(FIELD, (equals("acme"),))) is None
         assert narrowed_rows(target, equals("acme"), "vecferry_payload") is None
+
+
+@pytest.mark.slow
+def test_what_a_mapping_wrote_is_in_its_views(chroma: ChromaServer) -> None:
+    """Values that Chroma holds, and values that were put aside, are in the views of a target that has no filter."""
+    with registry.open_target(parse(f"{chroma.url}/c{uuid4().hex}")) as target:
+        require_carried(target, IdKind.STRING)
 
 
 def test_a_folder_is_narrowed_by_its_tables(tmp_path: Path) -> None:

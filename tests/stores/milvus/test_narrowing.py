@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymilvus import DataType, MilvusClient
 
-from tests.grouping.narrowing import FIELD, SCALARS, conditions_for, equals, narrowed_rows, require_same
+from tests.grouping.narrowing import (
+    FIELD,
+    SCALARS,
+    conditions_for,
+    equals,
+    narrowed_rows,
+    require_carried,
+    require_same,
+)
 from tests.support.examples import examples
 from tests.support.milvus_server import RealServer
 from vecferry import batch as batches
@@ -73,6 +81,12 @@ def test_values_put_aside_come_with_the_filter(server: RealServer) -> None:
         assert narrowed_rows(target, equals("acme"), "acme") == 4
         assert narrowed_rows(target, equals("acme"), "side") == 2
         assert narrowed_rows(target, equals("acme"), "a.b") is None
+
+
+def test_what_a_mapping_wrote_is_in_its_views(server: RealServer) -> None:
+    """Values that Milvus holds, and values that were put aside, are found by views with the server's filter."""
+    with registry.open_target(parse(f"milvus://{server.host}:{server.port}/c{uuid4().hex}?ids=int64")) as target:
+        require_carried(target, IdKind.INT64)
 
 
 @pytest.fixture

@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
-from tests.grouping.narrowing import FIELD, SCALARS, conditions_for, equals, narrowed_rows, require_same
+from tests.grouping.narrowing import (
+    FIELD,
+    SCALARS,
+    conditions_for,
+    equals,
+    narrowed_rows,
+    require_carried,
+    require_same,
+)
 from tests.stores.qdrant.samples import schema, with_payloads
 from tests.stores.qdrant.test_paths import WIRES, address_of
 from tests.support.examples import examples
@@ -21,7 +29,7 @@ from vecferry import canonical
 from vecferry.address import parse
 from vecferry.conditions import Between, Missing, Others
 from vecferry.contract import Reader, Target
-from vecferry.model import IDS_ONLY
+from vecferry.model import IDS_ONLY, IdKind
 from vecferry.stores import registry
 from vecferry.stores.qdrant.settings import index_features
 from vecferry.testing.rows import read_all
@@ -77,6 +85,12 @@ def test_values_put_aside_come_with_the_filter(server: QdrantServer, unique: str
         target.write(with_payloads([canonical.encode({"vecferry_payload": '{"workspace_id":"acme"}'})], first_id=900))
         assert narrowed_rows(target, equals("acme"), "vecferry_payload") == 3
         assert narrowed_rows(target, equals("acme"), "a.b") is None
+
+
+def test_what_a_mapping_wrote_is_in_its_views(server: QdrantServer, unique: str) -> None:
+    """Values that Qdrant holds, and values that were put aside, are found by views with the server's filter."""
+    with registry.open_target(address_of(server, "grpc", unique)) as target:
+        require_carried(target, IdKind.UINT64)
 
 
 def test_a_strict_collection_is_read_whole(server: QdrantServer, raw: QdrantClient, unique: str) -> None:
