@@ -1,4 +1,4 @@
-"""Rolling: a collection moves workspace by workspace, each proven, approved and switched on its own; and its way back."""
+"""Rolling: a collection moves workspace by workspace, each proven and switched on its own; and its way back."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import yaml
 from tests.cli.conftest import Vecferry
 from vecferry import errors
 from vecferry.cli.main import app
-from vecferry.config import MigrationConfig, make_config
+from vecferry.config import MigrationConfig, Rolling, make_config
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
@@ -32,7 +32,7 @@ EVERY_COMMAND = {
     "demo", "stores", "doctor", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
     "resume", "approve", "abort", "unpause", "route", "rollback", "discard", "verify", "backups list", "backups verify",
     "backups prune", "complete", "decommission", "ledger rebuild", "sync",
-    "merge",
+    "merge", "workspaces",
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_defaults_in_the_help_are_the_configurations() -> None:
     told = {option[2:].replace("-", "_"): found[1] for option, found in said.items() if found}
     assert told.keys() >= {"slice_rows", "batch_rows", "workers", "retry_budget_s", "approve_timeout_s", "approve"}
     for field, text in told.items():
-        default = MigrationConfig.model_fields[field].default
+        default = (MigrationConfig.model_fields | Rolling.model_fields)[field].default
         assert text in (str(default), f"{default:.0f}" if isinstance(default, float) else ""), field
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from vecferry.cli.advice import USAGE, error_document
-from vecferry.cli.commands import answering, backups, ending, looking, moving
+from vecferry.cli.commands import answering, backups, dividing, ending, looking, moving
 from vecferry.cli.grouping import register
 from vecferry.cli.screen import Screen
 
@@ -23,9 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-register(
-    app, (moving.PANEL, backups.PANEL, looking.PANEL, answering.PANEL, ending.PANEL), backups.GROUPS | ending.GROUPS
-)
+_PANELS = [module.PANEL for module in (moving, backups, looking, answering, dividing, ending)]
+register(app, list(dict.fromkeys(_PANELS)), backups.GROUPS | ending.GROUPS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -328,7 +328,7 @@ class Rolling:
     ] = None
     first: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="Rolling: this workspace first; the others from the smallest up. Repeatable."),
+        typer.Option(metavar="KEY", help="Move this workspace before the others. May be repeated."),
     ] = None
     wave: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Rolling: fill so many workspaces in one go (default: 10).")

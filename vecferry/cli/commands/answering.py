@@ -15,7 +15,7 @@ __all__ = ["approve", "merge", "resume", "rollback", "unpause"]
 
 PANEL = "Decide"
 
-OF_WORKSPACE = typer.Option(metavar="KEY", help="Of a rolling migration this workspace alone. May be repeated.")
+OF_WORKSPACE = typer.Option(metavar="KEY", help="One workspace alone: a JSON value, or plain text.")
 
 
 @command(PANEL, "vecferry resume docs-20261121-7f3a", "vecferry resume many-to-qdrant-20261121-7f3a")

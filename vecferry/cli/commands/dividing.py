@@ -37,7 +37,7 @@ def workspaces(
         bool, typer.Option("--freeze", help="Leave all where they are that are still to move; a run stops after one.")
     ] = False,
     first: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Move this one before the others. May be repeated.")
+        list[str] | None, typer.Option(metavar="KEY", help="Move this workspace before the others. May be repeated.")
     ] = None,
     retry: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="Go on with this one now, and no other. May be repeated.")

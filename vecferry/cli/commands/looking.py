@@ -152,14 +152,14 @@ def list_migrations(
     screen: Screen,
     place: LedgerPlace,
     live: Annotated[bool, typer.Option("--live", help="Only those that have not ended.")] = False,
-    detailed: Annotated[
-        bool, typer.Option("--detailed", help="With the migration of each workspace of a rolling one.")
+    workspaces: Annotated[
+        bool, typer.Option("--workspaces", help="With the migration of each workspace of a rolling one.")
     ] = False,
 ) -> Result:
     """List the migrations of the ledger, the newest first."""
     from vecferry.cli.actions import ledgered
 
-    return ledgered.list_migrations(place.ledger, live=live, parts=detailed)
+    return ledgered.list_migrations(place.ledger, live=live, parts=workspaces)
 
 
 @command(PANEL, "vecferry status", "vecferry status docs-20261121-7f3a --detailed")
@@ -184,7 +184,7 @@ def route(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The logical name.", autocompletion=completion.routes)],
     place: LedgerPlace,
     workspace: Annotated[
-        str | None, typer.Option(metavar="VALUE", help="One workspace of it: a JSON value, or plain text.")
+        str | None, typer.Option(metavar="KEY", help="One workspace alone: a JSON value, or plain text.")
     ] = None,
     observe: Annotated[
         bool,
