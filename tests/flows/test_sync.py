@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flows.blue_green import blue_green
+from flows.rollback import rollback
 from flows.sync import sync
 from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 from vecferry.batch import ids_of
@@ -53,3 +55,26 @@ def test_a_scheduled_sync_lets_others_work(ledger: Ledger, migration: str) -> No
     ended = sync(migration, return_state=True)
     assert ended.is_completed(), ended.message
     assert "ABORTED" in ended.result()["skipped"]
+
+
+def test_a_scheduled_sync_after_the_switch_keeps_the_figures_of_a_rollback(ledger: Ledger, stores: Stores) -> None:
+    """S17: it follows into the old store, and each run writes the same artifact: what a rollback would come to."""
+    given = {"route": "docs", "approve": "auto", "no_read_modify_write": True, "cutover": "two-step"}
+    moved = blue_green(stores.source, stores.target, **given, return_state=True)
+    assert moved.is_completed(), moved.message
+    assert "lag" in str(artifacts_of(flow_run_of(moved))["watch"].data)
+    migration = moved.result()["migration"]
+    target = stores.open_target()
+    fields = single_vector(target.capabilities())
+    for carried in (2, 0):
+        target.delete(ids_of(records(fields, target.capabilities(), ROWS).slice(0, 2)))
+        state = sync(migration, return_state=True)
+        assert state.is_completed(), state.message
+        assert state.result()["carried"] == carried
+        shown = str(artifacts_of(flow_run_of(state))[f"rollback-{migration}"].data)
+        assert f"{carried} deleted" in shown
+        assert "writes would pause for about" in shown
+    assert stores.open_source().count() == ROWS - 2
+    back = rollback(migration, return_state=True)
+    assert back.is_completed(), back.message
+    assert back.result()["serves"] == stores.source
