@@ -57,7 +57,7 @@ def test_every_value_is_its_own_group(other):
     assert np.flatnonzero(matches(Missing(FIELD), batch)).tolist() == [len(VALUES)]
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=st.lists(payloads, max_size=6), field=fields, given_values=st.lists(values, min_size=1, max_size=4))
 def test_texts_of_values_are_those_of_the_parsed_payloads(rows, field, given_values):
     """The text of a value is what parsing its whole payload gives, for any field and any payload."""

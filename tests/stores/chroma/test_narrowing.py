@@ -89,10 +89,8 @@ def test_a_folder_is_narrowed_by_its_tables(tmp_path: Path) -> None:
         assert narrowed_rows(source, equals("acme"), "vecferry_payload") is None
 
 
-@pytest.mark.parametrize(
-    "version",
-    [pytest.param(found, marks=[] if found == "0.4.3" else pytest.mark.slow) for found in VERSIONS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("version", VERSIONS)
 def test_folders_of_every_version_are_narrowed(version: str, tmp_path: Path) -> None:
     """Every value of every key of what each Chroma left, its unread log included, is a view without a gap."""
     golden, narrowed = unpacked(version, tmp_path / "golden"), 0

@@ -83,6 +83,7 @@ def test_values_put_aside_come_with_the_filter(server: RealServer) -> None:
         assert narrowed_rows(target, equals("acme"), "a.b") is None
 
 
+@pytest.mark.slow
 def test_what_a_mapping_wrote_is_in_its_views(server: RealServer) -> None:
     """Values that Milvus holds, and values that were put aside, are found by views with the server's filter."""
     with registry.open_target(parse(f"milvus://{server.host}:{server.port}/c{uuid4().hex}?ids=int64")) as target:

@@ -38,7 +38,7 @@ VALUES: list[Any] = [
     *SCALARS, None, [], [None], ["acme"], [1], [0.5], [True], {}, {"acme": 1}, [[]], -0.0, 5e-324,
 ]  # fmt: skip
 INDEXES = ("keyword", "integer", "float", "bool", "uuid", "datetime", "text")
-CASES = [("grpc", Reader.FAST, ""), ("rest", Reader.FAST, "keyword")]
+CASES = [("grpc", Reader.FAST, "")]
 ALL_CASES = list(itertools.product(WIRES, Reader, ("", *INDEXES)))
 
 
