@@ -139,7 +139,7 @@ def _switches(migration: Migration) -> bool:
 def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     """Those of the state, less what makes no sense for this migration: a switch of a trial, a second yes."""
     unwanted = set()
-    if migration.state is State.READY:
+    if migration.state in (State.READY, State.READS_NEW):
         question = ledger.approval(migration.id)
         if not _switches(migration):
             unwanted = {"approve", "resume", "sync"} | (

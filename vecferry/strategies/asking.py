@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vecferry.errors import Stopped
 from vecferry.strategies import steps
+from vecferry.strategies.catching_up import AUTOMATIC
 from vecferry.strategies.runner import ApprovalForm, Ref, Runner
 from vecferry.strategies.work import open_work
 
@@ -18,7 +19,7 @@ def ask(run: Runner, ref: Ref, form: ApprovalForm | None = None) -> int:
     work = open_work(ref)
     form = form or steps.approval_form(ref)
     if work.config.approve == "auto":
-        return steps.record_answer(ref, form, yes=True, by="approve: auto")
+        return steps.record_answer(ref, form, yes=True, by=AUTOMATIC)
     if steps.approved(ref, form):
         return form.number
     if not run.approve(form, work.config.approve_timeout_s):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from vecferry.archive import Changes, DeltaEntry
 from vecferry.errors import UnsafeRoute
-from vecferry.ledger import Delta, Direction, Pass, State
+from vecferry.ledger import Answer, Delta, Direction, Pass, State
 from vecferry.model import Digest
 from vecferry.strategies import telling
 from vecferry.strategies.scope import encoding_of
@@ -18,11 +19,13 @@ from vecferry.transfer.ways import Forward, Reverse, Way
 from vecferry.validation.same_parts import same_parts
 
 __all__ = [
+    "AUTOMATIC",
     "FORWARD",
     "REVERSE",
     "SYNCED",
     "commit_deltas",
     "known_state",
+    "last_yes",
     "open_deltas",
     "pass_folder",
     "require_direction",
@@ -33,6 +36,9 @@ __all__ = [
 
 SYNCED = frozenset({State.CATCHING_UP, State.VERIFYING, State.READY, State.READS_NEW})
 """States in which a sync carries changes of the source forward: the target is whole, and serves no writes."""
+
+AUTOMATIC = "approve: auto"
+"""Who said yes where the configuration did, and no person."""
 
 FORWARD = SYNCED | {State.FROZEN}
 REVERSE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLED_BACK_UNMERGED})
@@ -67,6 +73,13 @@ def spool_of(work: Work, found: Pass) -> Spool:
 def known_state(work: Work) -> KnownState:
     """What is known of every record."""
     return KnownState(work.archive, work.plan.mapping.forward)
+
+
+def last_yes(work: Work) -> datetime | None:
+    """When a person said yes last, if the newest question was answered so: brakes count from there."""
+    found = work.ledger.approval(work.ref.migration)
+    human = found is not None and found.answer is Answer.APPROVED and found.answered_by != AUTOMATIC
+    return found.answered_at if found is not None and human else None
 
 
 def open_deltas(work: Work, direction: Direction) -> list[Delta]:

@@ -23,7 +23,7 @@ from vecferry.config import MigrationConfig
 from vecferry.contract import Source
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Delta, Direction, Pass, State
-from vecferry.strategies.catching_up import known_state, require_direction
+from vecferry.strategies.catching_up import known_state, last_yes, require_direction
 from vecferry.strategies.returning import (
     NEW,
     OLD,
@@ -350,10 +350,13 @@ def _let_through(left: Sequence[Delta]) -> list[Delta]:
 
 
 def _since_yes(work: Work, left: Sequence[Delta]) -> list[Counted]:
-    """What reverse deltas did since a person let something through, but for those that are merged anew."""
-    found: list[Counted] = []
+    """What reverse deltas did since a person said yes last, but for those that are merged anew.
+
+    To a switch, to a rollback, or to what a brake had held: so a rollback does not count what syncs carried before it.
+    """
+    since, found = last_yes(work), list[Counted]()
     for delta in work.ledger.deltas(work.ref.migration, Direction.REVERSE):
-        if delta in left:
+        if delta in left or (since is not None and delta.recorded_at <= since):
             continue
         count = Counted(delta.counts["deleted"], delta.counts["changed"])
         found = [] if delta.note.get("allowed") else [*found, count]

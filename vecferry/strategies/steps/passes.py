@@ -12,11 +12,12 @@ from vecferry import failpoints, plain
 from vecferry.archive import WrittenDelta
 from vecferry.errors import UnsafeRoute
 from vecferry.idtable import IdTable
-from vecferry.ledger import Answer, Delta, Direction, Pass, State
+from vecferry.ledger import Delta, Direction, Pass, State
 from vecferry.model import JsonObject
 from vecferry.strategies.catching_up import (
     commit_deltas,
     known_state,
+    last_yes,
     open_deltas,
     pass_folder,
     require_direction,
@@ -44,7 +45,6 @@ __all__ = [
     "write_delta",
 ]
 
-_AUTOMATIC = "approve: auto"
 _BRAKE = "brake"
 
 
@@ -161,10 +161,7 @@ def _shown(found: Differences) -> dict[str, str]:
 
 def _since_yes(work: Work) -> list[Delta]:
     """Forward deltas since a person said yes last: to an approval, or to what a brake had held."""
-    approval = work.ledger.approval(work.ref.migration)
-    human = approval is not None and approval.answer is Answer.APPROVED and approval.answered_by != _AUTOMATIC
-    since = approval.answered_at if approval is not None and human else None
-    found: list[Delta] = []
+    since, found = last_yes(work), list[Delta]()
     for delta in work.ledger.deltas(work.ref.migration, Direction.FORWARD):
         if since is not None and delta.recorded_at <= since:
             continue
