@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from vecferry import plain
+from vecferry.cli.actions import many_ends, many_runs
 from vecferry.cli.actions.runs import attempt, runner
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
@@ -66,7 +67,10 @@ def discard(screen: Screen, ledger_place: str | None, text: str, accepted: str) 
 
 
 def abort(screen: Screen, ledger_place: str | None, text: str) -> Result:
-    """End it before its switch."""
+    """End it before its switch; of a group, each member that has not switched."""
+    group = many_runs.group_of(ledger_place, text)
+    if group is not None:
+        return many_ends.abort(screen, ledger_place, group)
     ledger, ref = _named(screen, ledger_place, text)
     done = ending.abort(ledger, ref.migration)
     commands = look.status(ledger, ref.migration).next_commands

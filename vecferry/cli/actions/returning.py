@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from vecferry.cli.actions import dividing
+from vecferry.cli.actions import dividing, many_ends, many_runs
 from vecferry.cli.actions.runs import attempt, conduct, runner
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
@@ -35,8 +35,12 @@ def rollback(
 ) -> Result:
     """Switch the route back, or say what that would come to; or (`merge`) what a switch of the route alone left.
 
-    `workspaces`: of a rolling migration these alone.
+    `workspaces`: of a rolling migration these alone. A group is rolled back member by member.
     """
+    group = many_runs.group_of(ledger_place, text)
+    if group is not None:
+        alone = dry_run or route_only or merge or bool(workspaces)
+        return many_ends.rollback(screen, ledger_place, group, choices, alone=alone)
     said = routes.settlement(**choices, by=Holder.here().user)
     ledger = Ledger.open(ledger_place)
     ref = Ref(ledger.url, ledger.migration(text).id)
