@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vecferry import batch as columns
-from vecferry import canonical, plain
+from vecferry import canonical
 from vecferry.errors import ConfigError
 
 __all__ = [
@@ -156,36 +156,45 @@ class Others:
 
 Condition = Equals | Missing | Between | Others
 
-_KINDS: dict[str, type[Equals] | type[Missing] | type[Between]] = {
-    "equals": Equals,
-    "missing": Missing,
-    "between": Between,
-}
+_KINDS: dict[type, str] = {Equals: "equals", Missing: "missing", Between: "between", Others: "others"}
 
 
 def to_plain(condition: Condition) -> dict[str, Any]:
     """Plain JSON that `from_plain` reads."""
+    found: dict[str, Any] = {"kind": _KINDS[type(condition)], "field": condition.field}
     if isinstance(condition, Others):
-        return {"kind": "others", "field": condition.field, "conditions": [*map(to_plain, condition.conditions)]}
-    kind = next(name for name, found in _KINDS.items() if isinstance(condition, found))
-    return {"kind": kind, **plain.to_plain(condition)}
+        return {**found, "conditions": [*map(to_plain, condition.conditions)]}
+    if isinstance(condition, Between):
+        return {**found, "start": condition.start, "end": condition.end}
+    return {**found, "key": condition.key} if isinstance(condition, Equals) else found
 
 
 def from_plain(data: Any) -> Condition:
-    """The condition that `to_plain` wrote. Raises ValueError for anything else."""
-    if not isinstance(data, dict):
-        raise ValueError("not a condition: no object")
-    content = {name: value for name, value in data.items() if name != "kind"}
-    if data.get("kind") == "others":
-        return Others(content["field"], tuple(map(_simple, content["conditions"])))
+    """The condition that `to_plain` wrote. Raises ValueError for anything else, ConfigError for a range that is none."""
+    if isinstance(data, dict) and data.get("kind") == "others" and isinstance(data.get("conditions"), list):
+        return Others(_text(data, "field"), tuple(map(_simple, data["conditions"])))
     return _simple(data)
 
 
-def _simple(data: dict[str, Any]) -> Equals | Missing | Between:
-    kind = _KINDS.get(data.get("kind", ""))
-    if kind is None:
-        raise ValueError(f"not a condition: kind {data.get('kind')!r}")
-    return plain.from_plain(kind, {name: value for name, value in data.items() if name != "kind"})
+def _simple(data: Any) -> Equals | Missing | Between:
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind == "equals":
+        return Equals(_text(data, "field"), _text(data, "key"))
+    if kind == "missing":
+        return Missing(_text(data, "field"))
+    if kind != "between" or not {"start", "end"} <= data.keys():
+        raise ValueError(f"not a condition: kind {kind!r}")
+    for border in (data["start"], data["end"]):
+        if border is not None and (isinstance(border, bool) or not isinstance(border, str | int | float)):
+            raise ValueError(f"not a condition: a border is {border!r}")
+    return Between(_text(data, "field"), data["start"], data["end"])
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    found = data.get(name)
+    if not isinstance(found, str):
+        raise ValueError(f"not a condition: its {name} is {found!r}")
+    return found
 
 
 # Matching

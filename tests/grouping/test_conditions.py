@@ -148,7 +148,19 @@ def test_a_condition_survives_json(condition):
     assert repr(again) == repr(condition)
 
 
-@pytest.mark.parametrize("data", [None, {}, {"kind": "near"}, {"kind": "equals", "field": "a"}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"kind": "near"},
+        {"kind": "equals", "field": "a"},
+        {"kind": "missing", "field": 1},
+        {"kind": "between", "field": "a", "start": 1},
+        {"kind": "between", "field": "a", "start": [1], "end": 2},
+        {"kind": "others", "field": "a", "conditions": [{"kind": "others", "field": "a", "conditions": []}]},
+    ],
+)
 def test_a_condition_that_nobody_wrote_is_refused(data):
     """Data of another shape is a ValueError and no condition."""
     with pytest.raises(ValueError, match="not a"):

@@ -12,7 +12,13 @@ from tests.support import milvus_referee
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 _HERE = Path(__file__).parent
-_ANY_SERVER = ("test_conformance.py::TestServer", "test_fields.py", "test_partitions.py", "test_aliases.py")
+_ANY_SERVER = (
+    "test_conformance.py::TestServer",
+    "test_fields.py",
+    "test_partitions.py",
+    "test_aliases.py",
+    "test_narrowing.py",
+)
 _TIMEOUT_S = 1400.0
 
 
