@@ -14,10 +14,10 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from tests.support.chroma_server import ChromaServer
-from tests.support.migrating import Harness
+from tests.support.migrating import Harness, fill, mixed_batch
 from tests.support.qdrant_server import QdrantServer
-from tests.support.raw_collections import Place, generate, make_source
-from vecferry.errors import DataDiffer, TargetNotEmpty
+from tests.support.raw_collections import Place, generate, make_source, target_url
+from vecferry.errors import DataDiffer, Stopped, TargetNotEmpty
 from vecferry.ledger import State
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
@@ -210,6 +210,33 @@ def test_s13_a_restore_that_dies_is_finished_by_the_next_run(
     harness.run(ref)
     assert harness.migration(ref).state is State.SWITCHED
     assert harness.records(place(server, "new")) == harness.records(place(server, "docs"))
+
+
+@pytest.mark.slow
+def test_what_the_way_is_measured_with_is_gone_before_anybody_is_asked(harness: Harness, server: QdrantServer) -> None:
+    """The scratch collection is dropped; one that a killed run left is found by its mark, and dropped too."""
+    harness.answer = False
+    ref = harness.start(place(server, "docs"), place(server, "new"), STRATEGY, approve="ask")
+    with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+        assert harness.run_until_killed(ref, "snapshot.scratch_made=kill") == -9
+        assert len(client.get_collections().collections) == 2
+        with pytest.raises(Stopped, match="declined"):
+            harness.run(ref)
+        assert [one.name for one in client.get_collections().collections] == ["docs"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["chroma+path", "milvus+path", "numpy-tree", "jsonl"])
+def test_every_engine_takes_a_sample_and_then_all_of_it(harness: Harness, tmp_path: Path, kind: str) -> None:
+    """The scratch collection stands beside the target in one engine's folder, and is gone afterwards."""
+    old = "memory:///to-" + kind.replace("+", "-")
+    fill(old, [mixed_batch(60)])
+    new = target_url(kind, Place(tmp_path), "docs")
+    consent = ["vector_lengths"] if kind == "milvus+path" else []
+    ref = harness.migrate(old, new, STRATEGY, consent=consent, sync={"absence_wait_s": 0})
+    assert harness.migration(ref).state is State.SWITCHED
+    assert harness.records(new).keys() == harness.records(old).keys()
+    assert not list(tmp_path.rglob("*scratch*"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ def snapshot_way_sheet(migration: str, way: SnapshotWay) -> Sheet:
     """What the plan chose, and what its estimate stands on."""
     rows = (
         ("snapshot", way.says),
-        ("measured", f"{way.measured_rows:,} records of the old store, {way.rows_per_s:,.0f} a second"),
+        ("measured", f"with {way.rates.rows:,} records, in records a second: {way.rates}"),
         ("writes pause", f"for about {way.pause_s:,.0f} s, from before the snapshot until after the switch"),
     )
     return Sheet("snapshot-plan", f"Snapshot of {migration}", ("what", "how"), rows)

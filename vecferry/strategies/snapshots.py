@@ -19,11 +19,11 @@ from vecferry.transfer.originals import in_original_terms
 from vecferry.transfer.relocated import is_read_directly, relocated
 
 __all__ = [
-    "READINGS",
     "SNAPSHOT_FACT",
     "WAY_FACT",
     "Moment",
     "Need",
+    "Rates",
     "Snapshot",
     "SnapshotKind",
     "SnapshotWay",
@@ -42,8 +42,6 @@ __all__ = [
 ]
 
 SNAPSHOT_FACT, WAY_FACT = "snapshot", "snapshot way"
-READINGS = 6
-"""Whole readings that the pause is estimated by: two digests, the export, the load (two), the comparison."""
 
 
 class SnapshotKind(StrEnum):
@@ -74,13 +72,34 @@ class Moment(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds a record, measured with the first `rows`: reading and hashing it in the old store, writing it to a part
+    and reading that, writing it to the new store, reading it back from there and comparing it.
+    """
+
+    rows: int = 0
+    read_s: float = 0.0
+    part_s: float = 0.0
+    write_s: float = 0.0
+    compare_s: float = 0.0
+
+    @property
+    def copy_s(self) -> float:
+        """Of a whole copy: two digests and the snapshot, its part, the load, the comparison, the list of ids."""
+        return 3 * self.read_s + 2 * self.part_s + self.write_s + 1.5 * self.compare_s
+
+    def __str__(self) -> str:
+        pairs = (("read", self.read_s), ("written", self.write_s), ("compared", self.compare_s))
+        return ", ".join(f"{name} {1 / max(seconds, 1e-9):,.0f}" for name, seconds in pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotWay:
-    """How the plan means to take it. `rows_per_s` was measured while `measured_rows` were read."""
+    """How the plan means to take it, and for about how long writes pause by what was measured."""
 
     kind: SnapshotKind
     says: str
-    rows_per_s: float
-    measured_rows: int
+    rates: Rates
     pause_s: float
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
 
 from vecferry import failpoints, plain
 from vecferry.contract import Source, SourceFile
 from vecferry.errors import BadOption, DataDiffer, NotFound, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import State
-from vecferry.model import ALL_PARTS, Digest
+from vecferry.model import Digest
 from vecferry.stores import registry
 from vecferry.stores.folder_files import files_below
 from vecferry.strategies import telling
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.snapshots import (
-    READINGS,
     WAY_FACT,
     Moment,
     Need,
@@ -38,6 +36,7 @@ from vecferry.strategies.snapshots import (
 from vecferry.strategies.steps.copy import at_most
 from vecferry.strategies.steps.cutover import preflight_switch
 from vecferry.strategies.steps.inventory import refuse_strangers
+from vecferry.strategies.steps.measuring import measured
 from vecferry.strategies.steps.server_snapshot import fetch_snapshot, is_restorable, is_restoring
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, passes, progress, retry, space
@@ -47,7 +46,6 @@ from vecferry.transfer.differences import SeenBefore, compare
 from vecferry.transfer.engine_name import engine_name
 from vecferry.transfer.export import export_slices
 from vecferry.transfer.plan import cut
-from vecferry.transfer.read import read_slice
 
 __all__ = [
     "begin_digest",
@@ -65,29 +63,29 @@ __all__ = [
     "require_unchanged",
 ]
 
-_MEASURED_ROWS, _MEASURED_S = 20_000, 2.0
 _DIGEST = "digest"
 _DATABASE = "chroma.sqlite3"
 
 
 def choose_snapshot(ref: Ref) -> None:
-    """Choose how the snapshot is taken, and measure how fast the old store is read, before anybody is asked.
+    """Choose how the snapshot is taken, and measure how fast a copy goes, before anybody is asked.
 
-    Raises BadOption for a folder that is none, PlanRefused where the pause would be longer than its limit.
+    Raises BadOption for a folder that is none, PlanRefused where the pause would be longer than its limit, and what the
+    target raises where it makes no collection.
     """
     work = open_work(ref)
 
     def choose() -> dict[str, object]:
         kind = _kind(work)
-        rows, rows_per_s = _measured(work)
-        pause_s = round(work.config.hooks.drain_s + (READINGS * work.plan.rows / rows_per_s if rows else 0.0), 3)
+        rates = measured(work)
+        pause_s = round(work.config.hooks.drain_s + rates.copy_s * work.plan.rows, 3)
         limit_s = work.config.pause_limit_s
         if pause_s > limit_s:
             raise PlanRefused(
                 f"writes would pause for about {pause_s:,.0f} s, and pause_limit_s allows {limit_s:,.0f} s",
                 advice="allow more (--pause-limit-s), or take --strategy blue-green, which copies before the pause",
             )
-        found: dict[str, object] = plain.to_plain(SnapshotWay(kind, _says(work, kind), rows_per_s, rows, pause_s))
+        found: dict[str, object] = plain.to_plain(SnapshotWay(kind, _says(work, kind), rates, pause_s))
         return found
 
     work.once(WAY_FACT, choose)
@@ -126,20 +124,6 @@ def _says(work: Work, kind: SnapshotKind) -> str:
         SnapshotKind.ARCHIVE: f"every record of {source} is exported to the archive",
     }
     return words[kind]
-
-
-def _measured(work: Work) -> tuple[int, float]:
-    """Rows that were read to measure, and how many a second that gave."""
-    source, begun, rows = work.source(), time.perf_counter(), 0
-    for part in work.plan.slices:
-        for batch in read_slice(source, part, ALL_PARTS, work.config.batch_rows):
-            rows += batch.num_rows
-            if rows >= _MEASURED_ROWS or time.perf_counter() - begun > _MEASURED_S:
-                break
-        else:
-            continue
-        break
-    return rows, rows / max(time.perf_counter() - begun, 1e-6)
 
 
 def is_source_frozen(ref: Ref) -> bool:
