@@ -73,6 +73,7 @@ def test_s6_a_sync_after_the_switch_carries_to_the_old_store_what_the_new_one_re
     harness.ledger.verify_audit()
 
 
+@pytest.mark.slow
 def test_s6_on_hold_nothing_is_written_and_the_figures_are_kept(harness: Harness, docs: str) -> None:
     """With reverse: hold a sync looks at both stores; the old one stays as it is until a rollback."""
     new = f"{docs}-new"
@@ -86,6 +87,7 @@ def test_s6_on_hold_nothing_is_written_and_the_figures_are_kept(harness: Harness
     assert (harness.rollback(ref)["new"], len(contents(docs))) == (2, 61)
 
 
+@pytest.mark.slow
 def test_s6_files_are_never_followed_into(harness: Harness, tmp_path: Path) -> None:
     """A source made of files holds by itself, says what a copy would be, and refuses to be told to follow."""
     old, new = f"jsonl://{tmp_path}/old.jsonl", f"memory:///{tmp_path.name}-new"
@@ -102,6 +104,7 @@ def test_s6_files_are_never_followed_into(harness: Harness, tmp_path: Path) -> N
     assert found["leads_to"] == f"jsonl://{tmp_path}/old-{ref.migration}.jsonl"
 
 
+@pytest.mark.slow
 def test_s16_a_conflict_stays_as_it_is_and_the_rest_is_carried(harness: Harness, docs: str) -> None:
     """Nothing of the record that both sides changed is written; it is named, and listed to be decided."""
     new = f"{docs}-new"
@@ -121,6 +124,7 @@ def test_s16_a_conflict_stays_as_it_is_and_the_rest_is_carried(harness: Harness,
     assert contents(docs)["doc-7"].payload == b'{"side":"new"}'
 
 
+@pytest.mark.slow
 def test_s16_a_late_write_of_the_old_store_is_kept_by_every_sync(harness: Harness, docs: str) -> None:
     """What only the old store received is listed, and no pass takes it away."""
     ref = harness.migrate(docs, f"{docs}-new", **QUICK)
@@ -132,6 +136,7 @@ def test_s16_a_late_write_of_the_old_store_is_kept_by_every_sync(harness: Harnes
     assert "doc-600" in contents(docs)
 
 
+@pytest.mark.slow
 def test_s5_brakes_hold_a_sync_back_and_count_over_all_of_them(harness: Harness, docs: str) -> None:
     """Deletes of several syncs add up; what is beyond needs a person, by the command that is shown."""
     new = f"{docs}-new"
@@ -152,6 +157,7 @@ def test_s5_brakes_hold_a_sync_back_and_count_over_all_of_them(harness: Harness,
         assert carried == 8
 
 
+@pytest.mark.slow
 def test_s17_the_figures_are_a_table_of_their_own_for_each_migration(harness: Harness, docs: str) -> None:
     """Every sync after the switch shows them under the same key, with pause, seconds, rights and where it leads."""
     ref = harness.migrate(docs, f"{docs}-new", **QUICK)
@@ -165,6 +171,7 @@ def test_s17_the_figures_are_a_table_of_their_own_for_each_migration(harness: Ha
     assert harness.foresee(ref).found.counts.numbers() == figures(harness, ref)["would_be"]
 
 
+@pytest.mark.slow
 def test_s6_a_sync_ends_with_the_way_back_and_waits_for_a_switch_to_be_over(harness: Harness, docs: str) -> None:
     """Under a pause that a failed check holds nothing is carried; nor after the rollback, nor after complete."""
     new = f"{docs}-new"
@@ -188,6 +195,7 @@ def test_s6_a_sync_ends_with_the_way_back_and_waits_for_a_switch_to_be_over(harn
     assert "COMPLETED" in harness.sync(other).skipped
 
 
+@pytest.mark.slow
 def test_s8_rights_that_the_old_store_refuses_are_seen_before_the_pause(
     harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +215,7 @@ def test_s8_rights_that_the_old_store_refuses_are_seen_before_the_pause(
     assert harness.migration(held).state is State.SWITCHED
 
 
+@pytest.mark.slow
 def test_s7_the_form_says_what_becomes_of_the_old_store(harness: Harness, docs: str) -> None:
     """Following is named with its first touch; on hold nothing is written."""
     lines = {}

@@ -120,6 +120,7 @@ def test_s15_reads_go_first_and_writes_after_a_second_yes(
     harness.ledger.verify_audit()
 
 
+@pytest.mark.slow
 def test_s15_passes_go_on_forward_and_an_absence_needs_two_of_them(harness: Harness, docs: str) -> None:
     """While reads are new a changed record is carried at once, and a deleted one when the next pass misses it too."""
     new = f"{docs}-new"
@@ -135,6 +136,7 @@ def test_s15_passes_go_on_forward_and_an_absence_needs_two_of_them(harness: Harn
     assert harness.migration(ref).state is State.SWITCHED
 
 
+@pytest.mark.slow
 def test_s15_a_record_that_is_deleted_and_inserted_again_is_never_missed_by_readers(
     harness: Harness, docs: str
 ) -> None:
@@ -162,6 +164,7 @@ def test_s15_an_application_that_writes_where_it_reads_is_found_before_it_is_ove
     assert contents(new)["doc-3"] == before
 
 
+@pytest.mark.slow
 def test_s15_what_no_pass_would_overwrite_is_found_under_the_pause(harness: Harness, docs: str) -> None:
     """A record that only the new store saw change stops the switch: back in READS_NEW, writes released."""
     new = f"{docs}-new"
@@ -172,6 +175,7 @@ def test_s15_what_no_pass_would_overwrite_is_found_under_the_pause(harness: Harn
     assert routed(harness, ref) == (State.READS_NEW, new, docs, "open")
 
 
+@pytest.mark.slow
 def test_s15_an_undone_switch_leaves_reads_where_they_were(harness: Harness, docs: str) -> None:
     """A difference under the pause goes back to READS_NEW; abort is refused until reads are sent back."""
     new = f"{docs}-new"
@@ -206,6 +210,7 @@ def test_s15_reads_are_sent_back_without_a_pause(harness: Harness, docs: str, ap
     assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
 
 
+@pytest.mark.slow
 def test_s7_both_questions_can_be_answered_while_nobody_runs(harness: Harness, docs: str) -> None:
     """`vecferry approve` in READY and in READS_NEW; no yes counts for both."""
     new = f"{docs}-new"
@@ -242,6 +247,7 @@ def test_s15_what_cannot_go_in_two_steps_is_refused_by_the_plan(
     assert harness.migration(ref).state is State.PLANNED
 
 
+@pytest.mark.slow
 def test_s15_ids_that_change_need_an_application_that_maps_them(harness: Harness, docs: str) -> None:
     """Text ids become UUIDs in Qdrant: refused, unless the application is declared to know both."""
     target = f"qdrant+edge://{harness.folder}/edge/docs"
@@ -251,12 +257,10 @@ def test_s15_ids_that_change_need_an_application_that_maps_them(harness: Harness
     assert routed(harness, ref) == (State.SWITCHED, target, target, "open")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
-    [
-        pytest.param(point, marks=() if point == "reads.moved" else pytest.mark.slow)
-        for point in ("reads.before", "reads.moved", "hooks.intended", "hooks.called", "hooks.recorded")
-    ],
+    ["reads.before", "reads.moved", "hooks.intended", "hooks.called", "hooks.recorded"],
 )
 def test_s13_reads_that_were_moving_when_the_run_died_arrive_with_the_next(
     harness: Harness, application: Application, point: str
