@@ -174,6 +174,23 @@ def test_s13_where_some_may_have_followed_the_way_back_and_others_did_not_a_pers
 
 
 @pytest.mark.slow
+def test_s17_a_way_back_that_died_is_not_resumed_as_a_way_there(
+    harness: Harness, docs: str, application: Application
+) -> None:
+    """`resume` names the command that finishes it; the pause that holds stays, and nobody is asked anything."""
+    ref = switched(harness, docs, application)
+    dies(harness, steps.follow_alias_back, lambda: harness.rollback(ref))
+    before = harness.ledger.audit(ref.migration)[-1].number
+    with pytest.raises(UnsafeRoute, match="its way back began") as caught:
+        harness.run(ref)
+    assert f"vecferry rollback {ref.migration}" in caught.value.advice
+    assert serving(harness, ref).writes == "paused"
+    assert harness.ledger.audit(ref.migration)[-1].number == before
+    harness.rollback(ref)
+    assert is_back(harness, ref, application, docs)
+
+
+@pytest.mark.slow
 def test_s14_writes_between_the_end_of_a_pause_and_the_following_are_listed_and_not_overwritten(
     harness: Harness, docs: str, application: Application
 ) -> None:

@@ -94,16 +94,25 @@ def _placed(config: MigrationConfig) -> MigrationConfig:
     return config.model_copy(update=placed | {"hooks": config.hooks.placed()})
 
 
+_WAY_BACK = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK_UNMERGED})
+
+
 def run(runner: Runner, ref: Ref) -> Verdict | None:
     """Run a migration's strategy from wherever it stopped. An export has no verdict of its own.
 
-    Raises UnsafeRoute for one that has ended.
+    Raises UnsafeRoute for one that has ended, or whose way back began: then nothing is done.
     """
     migration = Ledger.open(ref.ledger).migration(ref.migration)
     if migration.state in ENDED:
         raise UnsafeRoute(
             f"migration {migration.id} is {migration.state}; it cannot go on",
             advice="start a new one with vecferry migrate",
+        )
+    if migration.state in _WAY_BACK and migration.strategy != "rolling":
+        verb = "merge" if migration.state is State.ROLLED_BACK_UNMERGED else "rollback"
+        raise UnsafeRoute(
+            f"migration {migration.id} is {migration.state}: its way back began",
+            advice=f"nothing was done; vecferry {verb} {migration.id} finishes it",
         )
     if migration.parent is not None:
         raise UnsafeRoute(
