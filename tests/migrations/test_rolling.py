@@ -18,6 +18,7 @@ from vecferry.operations import ending, migrations, pausing, routes, workspaces
 from vecferry.stores import registry
 from vecferry.strategies import rolling as strategy
 from vecferry.strategies import waves
+from vecferry.strategies.moved import MOVED_FACT
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.strangers import STRANGERS_FACT
 
@@ -427,3 +428,59 @@ def test_an_approval_of_the_whole_covers_all_that_are_ready_in_one_form(harness:
     assert mine is not None
     assert mine.answered_by == "ann"
     assert pausing.unpause(harness.ledger, ref.migration, "ann").released == ()
+
+
+@pytest.mark.slow
+def test_s20_with_follow_a_record_goes_to_the_store_that_serves_its_new_workspace(
+    harness: Harness, old: str, new: str
+) -> None:
+    """From the old store to the new one by a pass of the workspace that it left; what both changed is a conflict."""
+    put(old, "b5", "b")
+    ref = start(harness, old, new, wave=1, moved="follow")
+
+    def in_the_old_store() -> None:
+        put(old, "b2", "a", 22)
+        put(old, "b3", "a", 33)
+        put(new, "b3", "b", 34)
+
+    before(harness, {(waves.switch_wave, 2): in_the_old_store})
+    with pytest.raises((DataDiffer, UnsafeRoute)):
+        harness.run(ref)
+    assert held(harness, new)["b2"] == "a"
+    remove(new, "b3")
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert held(harness, new) == {"a0": "a", "a1": "a", "b2": "a", "b4": "b", "b5": "b"}
+    assert harness.records(new)[(IdKind.STRING, "b2")] == harness.records(old)[(IdKind.STRING, "b2")]
+    notes = {one.key: one.note for one in harness.ledger.workspaces(ref.migration)}
+    assert "carried to the new store" in notes['"b"']
+    with pytest.raises(DataDiffer, match="b3") as caught:
+        ending.complete(harness.runner, ref)
+    assert "b2" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_s20_with_follow_a_sync_brings_to_the_old_store_what_moved_in_the_new_one(
+    harness: Harness, old: str, new: str
+) -> None:
+    """Readers of a workspace that has not switched find it, with its own bits; what both stores changed stays."""
+    put(old, "a5", "a", 5)
+    ref = start(harness, old, new, wave=1, moved="follow")
+    seen: list[dict[str, Any]] = []
+
+    def in_the_new_store() -> None:
+        put(new, "a0", "b", 60)
+        put(new, "a5", "b", 65)
+        put(old, "a5", "a", 66)
+        harness.sync(ref)
+        seen.append(held(harness, old))
+
+    before(harness, {(waves.switch_wave, 2): in_the_new_store})
+    harness.run(ref)
+    assert set(groups(harness, ref).values()) == {State.SWITCHED}
+    assert seen[0]["a0"] == "b"
+    assert seen[0]["a5"] == "a"
+    assert held(harness, new)["a0"] == held(harness, new)["a5"] == "b"
+    found = harness.ledger.fact(child(harness, ref, "b").migration, MOVED_FACT)
+    assert found is not None
+    assert (found["followed"], found["conflicts"]) == (1, 1)

@@ -27,6 +27,8 @@ from vecferry.strategies.blue_green import fill_and_prove
 from vecferry.strategies.cutover import cut_over
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working
+from vecferry.strategies.moved import MOVED_FACT, moved_words
+from vecferry.strategies.moved_back import carry_to_old, is_to_carry
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import merge, rollback, route_only
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
@@ -145,7 +147,11 @@ def sync_wave(ref: Ref, numbers: Sequence[int], release: Release) -> list[Done]:
 
 
 def _synced(run: LocalRunner, child: Ref, release: Release) -> int:
-    return sync(run, child, release).carried
+    carried = 0
+    if is_to_carry(open_work(child)):
+        with working(child, f"target:{open_work(child).config.source.public()}") as held:
+            carried = carry_to_old(held)
+    return carried + sync(run, child, release).carried
 
 
 def look_at_wave(ref: Ref, numbers: Sequence[int], side: Side, completing: bool = False) -> list[Late]:
@@ -206,8 +212,9 @@ def _done(ledger: Ledger, ref: Ref, one: Workspace, work: Callable[[Ref], int | 
         if isinstance(error, _OF_THE_RUN):
             raise
         return Done(one.key, one.child, str(error), error.advice, error.exit_code)
-    if one.note:
-        ledger.note_workspace(ref.migration, one.number, "")
+    note = moved_words(ledger.fact(one.child, MOVED_FACT))
+    if one.note != note:
+        ledger.note_workspace(ref.migration, one.number, note)
     return Done(one.key, one.child, rows=rows or 0)
 
 

@@ -25,6 +25,7 @@ from vecferry.strategies.catching_up import (
     spool_of,
     way_of,
 )
+from vecferry.strategies.moved import look_for_moved
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import fence, handles, passes, progress, retry
@@ -182,6 +183,7 @@ def write_delta(ref: Ref) -> Made:
     written, made = make_delta(source, candidates, work.archive, number, _making(work), work.limits("delta"))
     passes.require_unmoved(source, spool.view, config.retry_budget_s)
     failpoints.reached("delta.written")
+    look_for_moved(work, spool)
     if made.rows:
         note = {"pass": found.number, "token": ref.token, "allowed": bool(found.note.get("allowed"))}
         counts = _counts(written, made)
@@ -229,7 +231,7 @@ def load_delta(ref: Ref) -> int:
     require_direction(work, Direction.FORWARD)
     way, target, rows = way_of(work, Direction.FORWARD), work.target(), 0
     before = None
-    if work.is_read_from:
+    if work.is_read_from or (work.scope is not None and work.scope.served):
         before = partial(require_untouched, work.reader(), way, same_of(way), work.config.retry_budget_s)
     for delta in open_deltas(work, Direction.FORWARD):
         done = load_into(work.archive, delta.number, way, target, work.limits("delta"), before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vecferry.ledger import Answer, Kind, Ledger
+from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.steps.approval import approval_form, approved, pause_s
 from vecferry.strategies.work import open_work
@@ -42,6 +43,12 @@ def wave_form(ref: Ref, numbers: Sequence[int]) -> ApprovalForm | None:
     return ApprovalForm(ref.migration, number, title, tuple(told))
 
 
+_MOVED = {
+    "hold": "records that changed their workspace across the two stores are listed, and stay where they are",
+    "follow": "records that changed their workspace across the two stores are carried along, also to the old one",
+}
+
+
 def _common(ref: Ref) -> list[str]:
     work = open_work(ref)
     config = work.config
@@ -49,7 +56,8 @@ def _common(ref: Ref) -> list[str]:
         f"one after the other: {config.source.public()} -> {config.target.public()}, each under a pause of its own",
         "a pause has to cover every writer that can move records into or out of its workspace",
         f"what changed since is carried over under each pause, at most {config.max_final_delta:,} records",
-        "nothing is written to the old store before a way back",
+        *reversed_words(config, ref.migration),
+        _MOVED[work.rolling.moved],
         f"way back of one: vecferry rollback {ref.migration} --workspace KEY; the others stay",
         f"a yes is good for one switch of each, and for {config.approve_valid_s / 3600:,.0f} h",
     ]
