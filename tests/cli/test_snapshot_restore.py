@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Vecferry
 
 STRATEGY = ("--metric", "cosine", "--strategy", "snapshot-restore")
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_yes_before_anything_is_copied(vecferry: Vecferry, source: str, edge: str) -> None:
     """Without a terminal it stops in PLANNED with exit code 3; approve and resume switch, and the pause is told."""
     asked = vecferry("migrate", "--source", source, "--target", edge, *STRATEGY, "--json")

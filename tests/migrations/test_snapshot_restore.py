@@ -167,6 +167,7 @@ def test_s10_a_source_that_is_written_under_the_pause_is_found_and_named(harness
     assert harness.migration(ref).state is State.COPYING
 
 
+@pytest.mark.slow
 def test_a_run_after_a_source_that_changed_takes_a_new_snapshot(harness: Harness, docs: str) -> None:
     """What was exported under the pause that failed counts for nothing; the next one moves what is there then."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY, slice_rows=25)
@@ -194,6 +195,7 @@ def test_what_changed_between_the_plan_and_the_pause_moves_too(harness: Harness,
     assert not [level.bound for level in verdict.levels if "stayed behind" in level.bound]
 
 
+@pytest.mark.slow
 def test_a_collection_that_shrank_since_the_plan_arrives_as_it_is(harness: Harness, docs: str) -> None:
     """Fewer records than slices were planned for: the parts that nothing is left for are empty."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", slice_rows=10)
@@ -242,6 +244,7 @@ def test_files_are_copied_with_checksums_and_read_from_the_copy(harness: Harness
     assert any("1, " in value for name, value in sheet(harness, "snapshot") if name == "files")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_written_under_the_pause_is_found(harness: Harness, file: str, tmp_path: Path) -> None:
     """The copy holds what was there before; the line that came afterwards undoes the move, by its id."""
     ref = harness.start(file, f"jsonl://{tmp_path}/new.jsonl", STRATEGY, metric="cosine")
@@ -273,6 +276,7 @@ def test_rollback_brings_what_the_new_store_received_into_a_copy_beside_the_old_
     assert len(harness.records(harness.route(ref).url)) == 61
 
 
+@pytest.mark.slow
 def test_rollback_writes_into_a_database_what_the_new_store_received(harness: Harness, docs: str) -> None:
     """The old store gets the new record by a merge; its own late one, which never moved, is kept."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)
@@ -358,6 +362,7 @@ def test_a_long_copy_prolongs_its_pause_and_tells_the_application(harness: Harne
     assert sheet(harness, "cutover")[0][1].endswith("the application said that it had paused")
 
 
+@pytest.mark.slow
 def test_a_copy_that_takes_longer_than_was_agreed_to_is_undone(harness: Harness, docs: str) -> None:
     """Before the limit of the pause is over the run stops at its next batch, writes go on, and the result says why."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY, pause_limit_s=1)
@@ -378,6 +383,7 @@ def test_a_copy_that_takes_longer_than_was_agreed_to_is_undone(harness: Harness,
     assert harness.migration(ref).state is State.VERIFYING
 
 
+@pytest.mark.slow
 def test_a_pause_that_a_person_ends_stops_the_copy(harness: Harness, docs: str) -> None:
     """`vecferry unpause` lets writes go on at once; the run finds its pause gone and does not switch."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)
