@@ -50,7 +50,8 @@ class Memory:
 
     def obey(self, call: dict[str, Any]) -> bool:
         """Do what is asked, each key once. False when its token is older than one that is known, or over."""
-        if call["token"] < self.token or (call["token"] and call["token"] <= self.over):
+        is_over = call["token"] and call["token"] <= self.over and call["action"] != "reads"
+        if call["token"] < self.token or is_over:
             return False
         if call["idempotency_key"] not in self.applied:
             self.applied.append(call["idempotency_key"])

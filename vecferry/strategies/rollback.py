@@ -82,10 +82,12 @@ def rollback(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
 def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
     """The new store is the broken one: the route, and all that follows it, goes back at once; `merge` does the rest.
 
-    Nothing is written to the old store and nothing deleted from it. The new store is not even asked.
+    Nothing is written to the old store and nothing deleted from it. The new store is not even asked. Where a sync that
+    wrote to the old store was cut off, the time is waited out in which its last call may still take effect.
     """
     with working_before_sync(ref) as held:
         stage = run.run(steps.find_return, held)
+        run.run(steps.fence_return, held)
         if stage is ReturnStage.BEGUN:
             run.run(steps.undo_return, held)
         if stage in (ReturnStage.NONE, ReturnStage.BEGUN):

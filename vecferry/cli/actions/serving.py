@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecferry import plain
 from vecferry.cli.result import Result
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Ledger, Serving, key_of
 from vecferry.operations import serving
+
+if TYPE_CHECKING:
+    from vecferry.routing.observing import Observation
 
 __all__ = ["route"]
 
@@ -37,17 +40,23 @@ def route(ledger_place: str | None, name: str, workspace: str | None, *, observe
     return _observed(ledger, now, found.migration, key, document) if observe else Result(document, (now.url,))
 
 
+def _places(one: Serving | Observation) -> str:
+    """What serves, and what is read from where that is another store."""
+    reads = f", reads {one.reads_url}" if one.reads_url not in (None, one.url) else ""
+    return f"{one.url or ''}{reads}"
+
+
 def _observed(ledger: Ledger, now: Serving, migration: str, key: str | None, document: dict[str, Any]) -> Result:
     from vecferry.operations import pausing
     from vecferry.strategies.sheets import Sheet
 
     found = pausing.observe(ledger, migration)
     header = ("where", "serves", "epoch", "writes", "at")
-    recorded = ("ledger", now.url, str(now.epoch), now.writes, f"{now.at:%H:%M:%S} UTC")
+    recorded = ("ledger", _places(now), str(now.epoch), now.writes, f"{now.at:%H:%M:%S} UTC")
     rows = [recorded]
     for one in found.seen:
         epoch = "" if one.epoch is None else str(one.epoch)
-        rows.append((one.where, one.error or one.url or "", epoch, one.writes or "", f"{one.at:%H:%M:%S} UTC"))
+        rows.append((one.where, one.error or _places(one), epoch, one.writes or "", f"{one.at:%H:%M:%S} UTC"))
     note = "" if found.seen else "nothing else follows this route: no alias, no route file, no read-back hook"
     sheet = Sheet("observed", f"Route {now.name}", header, tuple(rows), note)
     error = None
