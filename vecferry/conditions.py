@@ -170,7 +170,7 @@ def to_plain(condition: Condition) -> dict[str, Any]:
 
 
 def from_plain(data: Any) -> Condition:
-    """The condition that `to_plain` wrote. Raises ValueError for anything else, ConfigError for a range that is none."""
+    """The condition that `to_plain` wrote. Raises ValueError for anything else, ConfigError for a range of nothing."""
     if isinstance(data, dict) and data.get("kind") == "others" and isinstance(data.get("conditions"), list):
         return Others(_text(data, "field"), tuple(map(_simple, data["conditions"])))
     return _simple(data)

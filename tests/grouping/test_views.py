@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -17,12 +18,13 @@ from tests.support.examples import examples
 from vecferry import batch as batches
 from vecferry import canonical
 from vecferry.address import Address, parse
+from vecferry.capabilities import Capabilities
 from vecferry.conditions import Condition, Equals, Missing, Others
 from vecferry.contract import Reader, Source, Target
 from vecferry.errors import StoreRefused
-from vecferry.forwarding import NarrowedSource
+from vecferry.forwarding import ForwardingSource, NarrowedSource
 from vecferry.grouping import not_carried, target_view, view
-from vecferry.model import IDS_ONLY, IdKind, Part
+from vecferry.model import ALL_PARTS, IDS_ONLY, IdKind, Part, Slice
 from vecferry.rule_sets import RULE_SETS
 from vecferry.stores import registry
 from vecferry.stores.memory import MemoryStore
@@ -77,6 +79,31 @@ class TestSourceView(_ViewOfMemory):
         return view(registry.open_source(address, reader), ACME)
 
 
+class _Dear(ForwardingSource):
+    """A source whose vectors cost something to read; what is read of it in bulk is noted."""
+
+    def __init__(self, inner: Source) -> None:
+        super().__init__(inner)
+        self.read_in_bulk: list[frozenset[Part]] = []
+
+    def capabilities(self) -> Capabilities:
+        return replace(self.inner.capabilities(), cheap_vectors=False)
+
+    def read(
+        self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
+    ) -> Iterator[pa.RecordBatch]:
+        self.read_in_bulk.append(columns)
+        return self.inner.read(part, columns, batch_rows)
+
+
+@pytest.mark.slow
+class TestLookedUp(_ViewOfMemory):
+    """A view that looks its records up by their ids, by the suite."""
+
+    def open_source(self, address: Address, reader: Reader = Reader.FAST) -> Source:
+        return view(_Dear(registry.open_source(address, reader)), ACME)
+
+
 @pytest.mark.slow
 class TestTargetView(_ViewOfMemory):
     """A view for writing, read back by the suite."""
@@ -118,6 +145,18 @@ def test_small_batches_are_joined(target: Target) -> None:
     assert sum(sizes) == 23
     assert max(sizes) <= 7
     assert len(sizes) <= 5
+
+
+def test_vectors_of_other_workspaces_are_not_read(target: Target) -> None:
+    """Without a filter of the engine the payloads are read, then a small workspace's records by their ids."""
+    dear = _Dear(target)
+    own = view(dear, ACME)
+    assert read_all(own, batch_rows=2) == read_all(view(target, ACME))
+    assert set(dear.read_in_bulk) == {frozenset({Part.PAYLOAD})}
+    assert read_all(view(dear, Others(FIELD, (ACME,)))) == read_all(view(target, Others(FIELD, (ACME,))))
+    assert dear.read_in_bulk[-1] == ALL_PARTS
+    [part] = own.slices(1)
+    assert [batch.num_rows for batch in own.read(part, batch_rows=2)] == [2, 1]
 
 
 def test_a_record_that_moved_is_not_deleted(target: Target) -> None:

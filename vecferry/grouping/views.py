@@ -27,7 +27,8 @@ __all__ = ["SourceView", "TargetView", "target_view", "view"]
 
 Mask = npt.NDArray[np.bool_]
 
-_COUNT_ROWS = 5000
+_SCANNED_ROWS = 5000
+_SAMPLED_ROWS, _SMALL = 1000, 0.5
 _NAMED_IDS = 5
 
 
@@ -44,7 +45,9 @@ class SourceView(ForwardingSource):
 
     def count(self) -> int:
         """The exact number of records, by reading them: an engine's own count knows its filter, which takes more."""
-        return sum(batch.num_rows for part in self.inner.slices(1) for batch in self.read(part, IDS_ONLY, _COUNT_ROWS))
+        return sum(
+            batch.num_rows for part in self.inner.slices(1) for batch in self.read(part, IDS_ONLY, _SCANNED_ROWS)
+        )
 
     def slices(self, n: int) -> list[Slice]:
         """Those of the whole, whose numbers of rows say nothing here."""
@@ -53,8 +56,27 @@ class SourceView(ForwardingSource):
     def read(
         self, part: Slice, columns: frozenset[Part] = ALL_PARTS, batch_rows: int = 1000
     ) -> Iterator[pa.RecordBatch]:
-        found = self._reading().read(part, self._needed(columns), batch_rows)
-        return _gathered((self._shown(batch, columns) for batch in found), batch_rows)
+        narrowed = self._narrowed()
+        if narrowed is None and Part.VECTORS in columns and self._is_small_part_of(part):
+            yield from self._looked_up(part, columns, batch_rows)
+            return
+        found = (narrowed or self.inner).read(part, self._needed(columns), batch_rows)
+        yield from _gathered((self._shown(batch, columns) for batch in found), batch_rows)
+
+    def _is_small_part_of(self, part: Slice) -> bool:
+        """Whether vectors cost something to read, and most of a slice's first records are of other groups."""
+        if self.capabilities().cheap_vectors:
+            return False
+        first = next(self.inner.read(part, self._needed(IDS_ONLY), _SAMPLED_ROWS), None)
+        return first is not None and bool(matches(self.condition, self.original(first)).mean() < _SMALL)
+
+    def _looked_up(self, part: Slice, wanted: frozenset[Part], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The records of a slice by their ids, so that the vectors of all other groups are never sent."""
+        for ids in self.read(part, IDS_ONLY, max(batch_rows, _SCANNED_ROWS)):
+            for start in range(0, ids.num_rows, batch_rows):
+                found = self.fetch(columns.ids_of(ids.slice(start, batch_rows)), wanted)
+                if found.num_rows:
+                    yield found
 
     def fetch(self, ids: pa.RecordBatch, columns: frozenset[Part] = ALL_PARTS) -> pa.RecordBatch:
         return self._shown(self.inner.fetch(ids, self._needed(columns)), columns)
@@ -79,11 +101,8 @@ class SourceView(ForwardingSource):
     def _needed(self, wanted: frozenset[Part]) -> frozenset[Part]:
         return wanted | {Part.PAYLOAD} if self.mapping is None else needed_parts(wanted)
 
-    def _reading(self) -> Source:
-        """The whole collection, or what the engine's own filter leaves of it; asked anew, for an index may be new."""
-        return self._narrowed() or self.inner
-
     def _narrowed(self) -> Source | None:
+        """What the engine's own filter leaves of the whole; asked anew each time, for an index may be new."""
         if not isinstance(self.inner, Narrowing):
             return None
         if self.mapping is None:
@@ -122,7 +141,7 @@ class TargetView(SourceView, ForwardingTarget):
         """Remove the records of this group; the collection stays, with its mark. Absent: nothing happens."""
         if not self.inner.exists():
             return
-        found = [columns.ids_of(batch) for part in self.slices(1) for batch in self.read(part, IDS_ONLY, _COUNT_ROWS)]
+        found = [columns.ids_of(batch) for part in self.slices(1) for batch in self.read(part, IDS_ONLY, _SCANNED_ROWS)]
         for ids in found:
             self.delete(ids)
 
