@@ -140,6 +140,7 @@ def test_s7_the_question_comes_before_the_copy(harness: Harness, docs: str) -> N
         assert not target.exists()
 
 
+@pytest.mark.slow
 def test_s7_a_yes_that_was_given_while_nobody_ran_is_found(harness: Harness, docs: str) -> None:
     """`approve` answers in PLANNED, status names it, and the next run pauses by that very yes, once."""
 
@@ -296,6 +297,7 @@ def end_pauses(harness: Harness) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_pause_that_ends_while_copying_never_switches(harness: Harness, docs: str) -> None:
     """Writes may have gone on: the move is undone, although not one of them did."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)
@@ -323,6 +325,7 @@ def test_a_snapshot_that_was_overtaken_is_brought_up_to_date_under_the_next_paus
     assert len(harness.ledger.approvals(ref.migration)) == 2
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_nobody_overtook_is_not_taken_again(harness: Harness, docs: str) -> None:
     """The digest under the new pause is that of the old one: no slice is exported or loaded a second time."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)
