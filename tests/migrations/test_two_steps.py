@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -301,3 +302,41 @@ def test_s13_reads_that_were_on_their_way_back_get_there(
     assert routed(harness, ref) == (State.READY, old, old, "open")
     assert application.memory.reads == old
     assert not harness.ledger.open_hook_intents(ref.migration)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point",
+    [
+        "ledger.paused",
+        "cutover.checked",
+        "look.ended",
+        "cutover.before_switch",
+        "cutover.switched",
+        "hooks.called=kill@3",
+        "cutover.ended",
+        "cutover.unswitched",
+    ],
+)
+def test_s13_a_second_step_that_was_cut_off_is_undone_to_new_reads_or_led_on(
+    harness: Harness, application: Application, point: str
+) -> None:
+    """Killed anywhere behind the second yes: reads never go back, the next run ends SWITCHED, and no record is lost."""
+    old, new = f"jsonl://{harness.folder}/old.jsonl", f"jsonl://{harness.folder}/new.jsonl"
+    file = harness.folder / "route.json"
+    fill(old, [mixed_batch(30)])
+    application.memory.url = old
+    ref = watching(harness, old, new, metric="cosine", **hooked(application, route_file=str(file)))
+    assert (json.loads(file.read_text())["reads"], json.loads(file.read_text())["url"]) == (new, old)
+    write(old, mixed_batch(2, first=500))
+    if point == "cutover.unswitched":
+        assert harness.run_until_killed(ref, "cutover.before_switch=kill") == KILLED
+    assert harness.run_until_killed(ref, point if "=" in point else f"{point}=kill") == KILLED
+    state, reads, _, _ = routed(harness, ref)
+    assert reads == new
+    assert state in (State.FROZEN, State.SWITCHING, State.SWITCHED)
+    harness.run(ref)
+    assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
+    assert (application.memory.url, application.memory.writes) == (new, "open")
+    assert harness.records(new) == harness.records(old)
+    harness.ledger.verify_audit()
