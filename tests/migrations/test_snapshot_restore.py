@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +16,10 @@ import pytest
 from tests.support.application import SECRET, Application
 from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry import address, batch
-from vecferry.errors import BadOption, DataDiffer, PlanRefused, Stopped, UnsafeRoute
+from vecferry.errors import BadOption, DataDiffer, LeaseLost, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import State, migration_resource
 from vecferry.model import IdKind, RecordId, VerdictState
-from vecferry.operations import look, migrations
+from vecferry.operations import ending, look, migrations
 from vecferry.stores import registry
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
@@ -27,7 +29,6 @@ from vecferry.transfer import halt
 from vecferry.transfer.backup import refuse_damaged
 from vecferry.transfer.backup_listing import read_listing
 
-KILLED = -9
 STRATEGY = "snapshot-restore"
 
 
@@ -387,6 +388,45 @@ def test_a_copy_that_takes_longer_than_was_agreed_to_is_undone(harness: Harness,
 
 
 @pytest.mark.slow
+def test_an_abort_under_the_pause_releases_the_writes(harness: Harness, docs: str) -> None:
+    """The run loses its lease and stops; the state is ABORTED, the old store serves, the target stays."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY)
+    whenever(harness, steps.validate_slice, lambda: ending.abort(harness.ledger, ref.migration) and None)
+    with pytest.raises(LeaseLost):
+        harness.run(ref)
+    assert undone(harness, ref, docs)
+    assert harness.migration(ref).state is State.ABORTED
+
+
+@pytest.mark.slow
+def test_a_sync_between_two_attempts_leaves_nothing_for_the_next_pause(harness: Harness, docs: str) -> None:
+    """An overtaken snapshot may be brought up to date before the next pause; its digest is then the new one."""
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, sync={"absence_wait_s": 0})
+    whenever(harness, steps.require_pinned, lambda: end_pauses(harness))
+    with pytest.raises(UnsafeRoute):
+        harness.run(ref)
+    write(docs, 970)
+    assert harness.sync(ref).carried == 1
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+    assert len(harness.ledger.deltas(ref.migration)) == 1
+    assert harness.records(f"{docs}-new") == harness.records(docs)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_too_small_for_the_copy_is_seen_before_anybody_is_asked(
+    harness: Harness, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody pauses for finding out that there is no room."""
+    ref = harness.start(file, f"jsonl://{tmp_path}/new.jsonl", STRATEGY, metric="cosine", approve="ask")
+    small = SimpleNamespace(free=1000)
+    whenever(harness, steps.preflight_snapshot, lambda: monkeypatch.setattr(shutil, "disk_usage", lambda place: small))
+    with pytest.raises(Stopped, match="free"):
+        harness.run(ref)
+    assert (harness.forms, harness.ledger.pauses(ref.migration)) == ([], [])
+
+
+@pytest.mark.slow
 def test_a_pause_that_a_person_ends_stops_the_copy(harness: Harness, docs: str) -> None:
     """`vecferry unpause` lets writes go on at once; the run finds its pause gone and does not switch."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)
@@ -425,47 +465,3 @@ def test_a_folder_belongs_to_a_chroma_server(harness: Harness, docs: str, tmp_pa
         harness.migrate(docs, f"{docs}-new", STRATEGY, snapshot_folder=str(tmp_path))
     with pytest.raises(BadOption, match="is for a snapshot-restore"):
         harness.start(docs, f"{docs}-new", snapshot_folder=str(tmp_path))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "point",
-    [
-        "snapshot.frozen",
-        "snapshot.digest_ended",
-        "snapshot.begun",
-        "snapshot.copied",
-        "copy.part_recorded",
-        "snapshot.digest_ended=kill@2",
-        "snapshot.pinned",
-        "copy.slice_recorded",
-        "load.finished",
-        "validate.slice_recorded",
-        "validate.concluded",
-        "snapshot.proven",
-        "cutover.file_listed",
-        "cutover.before_switch",
-        "cutover.switched",
-        "cutover.ended",
-    ],
-)
-@pytest.mark.parametrize(
-    ("over", "copies"), [(False, True), (True, True), (True, False)], ids=["held", "over", "over-archive"]
-)
-def test_s13_a_run_killed_anywhere_is_finished_by_the_next(
-    harness: Harness, file: str, tmp_path: Path, point: str, over: bool, copies: bool
-) -> None:
-    """While the pause holds the next run goes on; once it is over, what was written since then moves as well."""
-    new = f"jsonl://{tmp_path}/new.jsonl"
-    sync = {"absence_wait_s": 0, "driver_timeout_s": 0}
-    ref = harness.start(file, new, STRATEGY, metric="cosine", backup=copies, sync=sync)
-    assert harness.run_until_killed(ref, point if "=" in point else f"{point}=kill") == KILLED
-    assert serving_writes(harness, ref) == "paused"
-    if over:
-        end_pauses(harness)
-        if harness.route(ref).url == file:
-            with (tmp_path / "docs.jsonl").open("ab") as lines:
-                lines.write(b'{"id":"late","vector":[1,0,0,0,0,0,0,0],"payload":{}}\n')
-    harness.run(ref)
-    assert (harness.migration(ref).state, serving_writes(harness, ref)) == (State.SWITCHED, "open")
-    assert harness.records(new) == harness.records(file)

@@ -40,7 +40,7 @@ from vecferry.strategies.steps.measuring import measured
 from vecferry.strategies.steps.server_snapshot import fetch_snapshot, is_restorable, is_restoring
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, passes, progress, retry, space
-from vecferry.transfer.backup import CopiedFile, copy_files
+from vecferry.transfer.backup import CopiedFile, copy_files, require_room
 from vecferry.transfer.backup_listing import BackupListing, Method, utc_now, write_listing
 from vecferry.transfer.differences import SeenBefore, compare
 from vecferry.transfer.engine_name import engine_name
@@ -145,6 +145,7 @@ def preflight_snapshot(ref: Ref) -> None:
     work.check()
     space.require_for_passes(work.archive_folder, work.plan.rows)
     work.release()
+    _require_room_for_copies(work)
     try:
         retry.call(work.config.retry_budget_s, work.source().count)
     except NotFound as error:
@@ -152,6 +153,14 @@ def preflight_snapshot(ref: Ref) -> None:
     if not is_restoring(work):
         refuse_strangers(work)
     work.release()
+
+
+def _require_room_for_copies(work: Work) -> None:
+    """Raise Stopped where the disk is too small for the files that are copied under the pause."""
+    kind = way_chosen(work).kind
+    if kind in (SnapshotKind.FILES, SnapshotKind.FOLDER):
+        size_bytes = sum(item.file.stat().st_size for item in _files(work, kind))
+        require_room(copy_folder(work), size_bytes * (2 if opens_beside(work, kind) else 1))
 
 
 def freeze_source(ref: Ref, approval: int | None) -> None:
@@ -339,7 +348,13 @@ def require_unchanged(ref: Ref, digest: str) -> Snapshot:
         raise _changed(work, _named(work))
     exported = exported_digest(work)
     if exported != digest:
-        raise _changed(work, f"the snapshot has the digest {exported}, the store {digest} before and after it")
+        folder = f"; is {work.config.snapshot_folder} the folder of this server" if work.config.snapshot_folder else ""
+        raise DataDiffer(
+            f"the snapshot is not what {work.config.source.public()} holds: its digest is {exported}, the store's was "
+            f"{digest} before and after it{folder}",
+            advice="nothing was switched. Was a record written and taken back meanwhile? vecferry resume "
+            f"{ref.migration} takes another snapshot",
+        )
     whole = replace(found, whole=True)
     keep_snapshot(work, whole)
     handles.release(address_of(work, found))
