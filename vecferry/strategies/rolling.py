@@ -103,10 +103,11 @@ def _asked(run: Runner, ledger: Ledger, ref: Ref, numbers: Sequence[int]) -> lis
         return []
     if work.rolling.approve_by == "each":
         return [done for one in ready for done in _asked_alone(run, Ref(ref.ledger, one.child), one)]
+    steps.settle_wave(ref)
     form = steps.wave_form(ref, [one.number for one in ready])
     if form is None:
         return []
-    if not steps.wave_approved(ref, form) and not run.approve(form, work.config.approve_timeout_s):
+    if not run.approve(form, work.config.approve_timeout_s):
         steps.answer_wave(ref, form, yes=False)
         raise Stopped(
             f"the switch of {len(ready):,} workspaces was declined; they stay READY",

@@ -105,7 +105,7 @@ from vecferry.strategies.steps.snapshot import (
 )
 from vecferry.strategies.steps.snapshot_form import snapshot_form
 from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
-from vecferry.strategies.steps.wave_approval import answer_wave, wave_approved, wave_form
+from vecferry.strategies.steps.wave_approval import answer_wave, settle_wave, wave_form
 from vecferry.strategies.steps.workspaces import decide_workspace, find_workspaces, require_rolling
 from vecferry.strategies.steps.write_back import copy_old, fence_return, settle_return
 
@@ -204,6 +204,7 @@ __all__ = [
     "seal_backup",
     "settle_deltas",
     "settle_return",
+    "settle_wave",
     "snapshot_form",
     "spool_return",
     "spool_slice",
@@ -214,7 +215,6 @@ __all__ = [
     "wait_for_writes",
     "wait_out_writes",
     "watched",
-    "wave_approved",
     "wave_form",
     "weigh_return",
     "write_cutover",

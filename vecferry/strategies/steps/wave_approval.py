@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
-from vecferry.ledger import Answer, Kind, Ledger
+from vecferry.errors import UnsafeRoute
+from vecferry.ledger import Answer, Approval, Kind, Ledger
 from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
 from vecferry.strategies.steps.approval import approval_form, approved, pause_s
 from vecferry.strategies.work import open_work
 
-__all__ = ["answer_wave", "wave_approved", "wave_form"]
+__all__ = ["answer_wave", "settle_wave", "wave_form"]
 
 _MAX_NAMED = 20
 
@@ -63,27 +65,30 @@ def _common(ref: Ref) -> list[str]:
     ]
 
 
-def wave_approved(ref: Ref, form: ApprovalForm) -> bool:
-    """Whether this very question has its yes already."""
-    found = open_work(ref).ledger.approval(ref.migration, form.number)
-    return found is not None and found.answer is Answer.APPROVED
+def settle_wave(ref: Ref) -> None:
+    """Pass on a yes that was given while nobody was running, to all that it was asked for."""
+    ledger = open_work(ref).ledger
+    found = ledger.approval(ref.migration)
+    if found is not None and found.answer is Answer.APPROVED and found.used_at is None and "questions" in found.form:
+        with contextlib.suppress(UnsafeRoute):  # it has ended, or the route moved on: it is asked anew
+            _use(ledger, found)
 
 
 def answer_wave(ref: Ref, form: ApprovalForm, *, yes: bool, by: str = "a person") -> None:
     """Give the answer to the question, and a yes to that of each workspace. A second time changes nothing.
 
-    Raises UnsafeRoute, ConfigError where a workspace's question is not what it was.
+    Raises UnsafeRoute where the question has ended.
     """
     ledger = open_work(ref).ledger
-    ledger.answer_approval(ref.migration, form.number, Answer.APPROVED if yes else Answer.REJECTED, by=by)
-    if not yes:
-        return
-    found = ledger.approval(ref.migration, form.number)
-    assert found is not None, "it was answered just now"
+    found = ledger.answer_approval(ref.migration, form.number, Answer.APPROVED if yes else Answer.REJECTED, by=by)
+    if yes:
+        _use(ledger, found)
+
+
+def _use(ledger: Ledger, found: Approval) -> None:
+    """The yes of each workspace, then the end of this one. A workspace that was asked anew since has none."""
     for child, number in found.form["questions"].items():
-        _pass_on(ledger, child, number, found.answered_by or by)
-    ledger.use_approval(ref.migration, form.number, kind=Kind.WORKSPACES)
-
-
-def _pass_on(ledger: Ledger, child: str, number: int, by: str) -> None:
-    ledger.answer_approval(child, number, Answer.APPROVED, by=by)
+        newest = ledger.approval(child)
+        if newest is not None and newest.number == number and newest.answer is None:
+            ledger.answer_approval(child, number, Answer.APPROVED, by=found.answered_by or "a person")
+    ledger.use_approval(found.migration, found.number, kind=Kind.WORKSPACES)
