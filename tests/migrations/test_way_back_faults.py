@@ -15,6 +15,7 @@ from tests.migrations.test_rollback import write as put
 from tests.support.application import Application
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
 from vecferry import batch
+from vecferry.archive.archive import verify
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Direction, State
 from vecferry.model import IdKind
@@ -316,6 +317,23 @@ def test_s14_what_the_old_side_won_is_settled_and_not_listed_as_late(harness: Ha
     assert not any(done["late"].values())
     assert contents(docs)["doc-7"].payload == b'{"side":"old"}'
     assert len(list((harness.folder / "home").rglob("conflicts/*.parquet"))) == 1
+
+
+@pytest.mark.slow
+def test_s14_a_record_that_one_side_deleted_and_the_old_side_won_is_not_listed_as_late_either(
+    harness: Harness, docs: str
+) -> None:
+    """Deleted here and written there, and the other way round: settled once, kept as the old store has it."""
+    ref = harness.migrate(docs, f"{docs}-new", **QUICK)
+    put(docs, paid(7, b'{"side":"old"}'), delete=("doc-8",))
+    put(f"{docs}-new", paid(8, b'{"side":"new"}'), delete=("doc-7",))
+    done = harness.rollback(ref, prefer="old")
+    assert (done["settled"], done["new"], done["changed"], done["deleted"]) == (2, 0, 0, 0)
+    assert not any(done["late"].values())
+    found = contents(docs)
+    assert found["doc-7"].payload == b'{"side":"old"}'
+    assert "doc-8" not in found
+    assert verify(open_work(ref).archive, deep=True).sound
 
 
 @pytest.mark.slow

@@ -121,8 +121,15 @@ class DeltaRows:
         return cls._made(first, Op.UPSERT, sealing.seal(records), before, found, kept)
 
     @classmethod
-    def tombstones(cls, first: int, vectors: Sequence[VectorField], ids: pa.RecordBatch, before: Before) -> Self:
-        """Ids of records that are gone."""
+    def tombstones(
+        cls,
+        first: int,
+        vectors: Sequence[VectorField],
+        ids: pa.RecordBatch,
+        before: Before,
+        found: pa.Array | None = None,
+    ) -> Self:
+        """Ids of records that are gone. `found`: hashes of what stands in the target all the same."""
         empty = {field.name: pa.nulls(ids.num_rows, columns.arrow_type(field)) for field in vectors}
         records = columns.make(
             ids.column(columns.ID),
@@ -132,7 +139,7 @@ class DeltaRows:
             payloads=["{}"] * ids.num_rows,
         )
         none = np.zeros((ids.num_rows, columns.HASHES_BYTES), dtype=np.uint8)
-        return cls._made(first, Op.TOMBSTONE, columns.with_hashes(records, none), before)
+        return cls._made(first, Op.TOMBSTONE, columns.with_hashes(records, none), before, found)
 
     @classmethod
     def _made(cls, first: int, op: Op, sealed: pa.RecordBatch, before: Before, *more: pa.Array | None) -> Self:

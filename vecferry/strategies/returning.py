@@ -160,11 +160,11 @@ def left_deltas(work: Work) -> list[Delta]:
     return [delta for delta in found if delta.note.get("token") != work.ref.token or delta.number in mine]
 
 
-def _ours(work: Work) -> list[int]:
-    """The deltas that tell a merge what is ours: those that nobody finished, and what this run wrote already."""
+def _ours(work: Work) -> dict[int, bool]:
+    """The deltas that tell a merge what is ours: those that nobody finished, and (True) what this run has closed."""
     found = work.ledger.deltas(work.ref.migration, Direction.REVERSE)
-    written = [one.number for one in found if one.closing is not None and one.note.get("token") == work.ref.token]
-    return [*(one.number for one in left_deltas(work)), *written]
+    closed = [one.number for one in found if one.closing is not None and one.note.get("token") == work.ref.token]
+    return {one.number: False for one in left_deltas(work)} | dict.fromkeys(closed, True)
 
 
 def mark_left(work: Work, numbers: Sequence[int]) -> None:

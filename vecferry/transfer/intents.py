@@ -7,7 +7,7 @@ and closed is ours as well, should a network deliver it twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -31,18 +31,21 @@ _HASH_BYTES = 16
 
 
 class Intents:
-    """The deltas of these numbers, by id; read on first use. Memory: 24 bytes a row, the rows lie in nameless files."""
+    """The deltas of these numbers, by id; read on first use. `closed` says of each whether it was closed.
 
-    def __init__(self, archive: Archive, numbers: Sequence[int], folder: Path) -> None:
-        self._archive, self._numbers, self._folder = archive, numbers, folder
+    Memory: 24 bytes a row, the rows lie in nameless files.
+    """
+
+    def __init__(self, archive: Archive, closed: Mapping[int, bool], folder: Path) -> None:
+        self._archive, self._closed, self._folder = archive, closed, folder
         self._deltas: list[_Laid] | None = None
 
     def of(self, ids: pa.RecordBatch) -> tuple[Intent, ...]:
         """What they say of some records."""
         if self._deltas is None:
-            self._deltas = [_Laid(self._archive, number, self._folder) for number in self._numbers]
-        hashes = sealing.hash_ids(ids)
-        return tuple(_intent(rows) for delta in self._deltas for rows in delta.find(hashes))
+            self._deltas = [_Laid(self._archive, number, self._folder) for number in self._closed]
+        hashes, both = sealing.hash_ids(ids), zip(self._deltas, self._closed.values(), strict=True)
+        return tuple(_intent(rows, closed=closed) for delta, closed in both for rows in delta.find(hashes))
 
 
 class _Laid:
@@ -78,14 +81,14 @@ class _Laid:
             yield DeltaRows(pa.concat_batches(found))
 
 
-def _intent(rows: DeltaRows) -> Intent:
+def _intent(rows: DeltaRows, *, closed: bool) -> Intent:
     gone = rows.gone()
     written = rows.filter(~gone)
     kept = written.column(KEPT_HASH)
     stale = np.zeros((len(written), len(sealing.PART_ORDER)), dtype=np.bool_)
     stale[kept.is_valid().to_numpy(zero_copy_only=False)] = stale_parts(columns.fixed_binary(kept.drop_null()))
     records = columns.drop_hashes(written.records())
-    return Intent(Direction.REVERSE, records, rows.filter(gone).ids(), stale)
+    return Intent(Direction.REVERSE, records, rows.filter(gone).ids(), stale, closed)
 
 
 class Seen:

@@ -230,16 +230,29 @@ def delta_rows(merged: Merged, vectors: tuple[VectorField, ...], first: int) -> 
             links = [known.column(TARGET_ID), known.column(TARGET_ID_KIND)]
             yield DeltaRows.tombstones(first, vectors, columns.ids_of(ids), _before(known, *links))
             first += ids.num_rows
+    if plan.won_gone.ids.num_rows:
+        gone = plan.won_gone
+        before = _linked(_rows_of(merged.known, gone.ids), gone.new_ids)
+        found = columns.fixed_binary_array(gone.new_hashes)
+        yield DeltaRows.tombstones(first, vectors, columns.ids_of(gone.ids), before, found)
+
+
+def _linked(known: pa.RecordBatch, new_ids: pa.RecordBatch) -> Before:
+    """What was known, with the place in the new store; the recorded one where the record is not there now."""
+    kinds = new_ids.column(columns.ID_KIND).cast(pa.string())
+    known_kinds = known.column(TARGET_ID_KIND)
+    texts = pc.coalesce(new_ids.column(columns.ID), known.column(TARGET_ID))
+    return _before(known, texts, pc.coalesce(kinds, known_kinds.cast(pa.string())).cast(known_kinds.type))
 
 
 def _upserts(carried: Carried, known: pa.RecordBatch, vectors: tuple[VectorField, ...], first: int) -> DeltaRows:
     names = columns.arrow_schema(vectors).names
     records = carried.records.select([name for name in names if name in carried.records.schema.names])
     rows = _rows_of(known, records)
-    kinds = carried.new_ids.column(columns.ID_KIND).cast(KNOWN_SCHEMA.field(TARGET_ID_KIND).type)
-    before = _before(rows, carried.new_ids.column(columns.ID), kinds)
     found = columns.fixed_binary_array(carried.new_hashes)
-    return DeltaRows.upserts(first, records, before, found, _kept(carried, rows))
+    there = carried.new_ids.column(columns.ID).is_valid()
+    found = pc.if_else(there, found, pa.scalar(None, _HASH))
+    return DeltaRows.upserts(first, records, _linked(rows, carried.new_ids), found, _kept(carried, rows))
 
 
 def _kept(carried: Carried, known: pa.RecordBatch) -> pa.Array:

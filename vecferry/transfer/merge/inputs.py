@@ -67,7 +67,8 @@ def _hashes(column: pa.FixedSizeBinaryArray) -> tuple[Hashes, Mask]:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A delta that is recorded and not closed: some, all or none of it may have been written.
+    """A delta that is recorded: some, all or none of it may have been written; if it is `closed`, all of it was, and
+    some of it may arrive once more.
 
     `records` are its `k` upserts and `gone` the ids of its tombstones, in the source's terms. `forward` leads from the
     old store to the new one, `reverse` back; there `stale`, `(k, 3) bool`, is what `Carried.stale` said: parts that
@@ -78,6 +79,7 @@ class Intent:
     records: pa.RecordBatch
     gone: pa.RecordBatch
     stale: Mask | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

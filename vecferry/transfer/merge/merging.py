@@ -14,9 +14,9 @@ from vecferry.archive.conflicts import gone_rows, loser_rows
 from vecferry.model import Part
 from vecferry.transfer.conflicts import PART_NAMES, WHOLE, Choice
 from vecferry.transfer.merge.cases import Cases, judge_cases
-from vecferry.transfer.merge.comparing import Mask, Rows
+from vecferry.transfer.merge.comparing import Hashes, Mask, Rows
 from vecferry.transfer.merge.inputs import Intent, Known, Rules
-from vecferry.transfer.merge.plan import Aside, Carried, MergeCounts, MergePlan
+from vecferry.transfer.merge.plan import Aside, Carried, Gone, MergeCounts, MergePlan
 from vecferry.transfer.merge.returning import Returned, bring_back
 from vecferry.transfer.merge.settling import Lost, Settled, settle
 from vecferry.transfer.merge.sides import Sides, judge_sides
@@ -64,7 +64,7 @@ class _Merged:
         upserts = self._carried(rows[held])
         left = ~(done.blocked | done.delete | self._written())
         same_rows = np.flatnonzero(cases.alike.any(axis=1) & left)
-        won_rows = self._won(left)
+        won_rows, won_gone_rows = self._won(left)
         aside = self._aside(rows[~held], reasons.drop_null())
         kept = self._kept()
         new_rows = self.sides.at_old[rows[held]] < 0
@@ -81,14 +81,20 @@ class _Merged:
         deletes, same_deletes = (self._ids(np.flatnonzero(mask)) for mask in (done.delete, cases.both_gone))
         losers = self._losers(done.lost)
         same, won = self._carried(same_rows), self._carried(won_rows)
-        return MergePlan(upserts, deletes, same, same_deletes, won, kept, done.conflicts, losers, aside, counts)
+        won_gone = Gone(self._ids(won_gone_rows), *self._in_new(won_gone_rows))
+        return MergePlan(
+            upserts, deletes, same, same_deletes, won, won_gone, kept, done.conflicts, losers, aside, counts
+        )
 
-    def _won(self, left: Mask) -> Rows:
-        """Records that are in both stores and stay as they are, because the old side won a conflict of theirs."""
+    def _won(self, left: Mask) -> tuple[Rows, Rows]:
+        """Records that stay as they are, because the old side won a conflict of theirs; those that it has, and others.
+
+        What both sides did alike beside it is recorded with that.
+        """
         won = np.zeros(len(left), dtype=np.bool_)
         won[self.settled.lost.rows] = True
-        won &= left & (self.sides.at_old >= 0) & (self.sides.at_new >= 0) & ~self.cases.alike.any(axis=1)
-        return np.flatnonzero(won)
+        won &= left & ~self.cases.alike.any(axis=1)
+        return np.flatnonzero(won & (self.sides.at_old >= 0)), np.flatnonzero(won & (self.sides.at_old < 0))
 
     def _written(self) -> Mask:
         written: Mask = self.settled.insert | self.settled.take.any(axis=1)
@@ -115,10 +121,19 @@ class _Merged:
 
     def _carried(self, rows: Rows) -> Carried:
         take = self.settled.take
-        new = pa.array(self.sides.at_new[rows])
         stale = self.sides.old.changed[rows] & ~take[rows] & ~self.cases.alike[rows]
-        raw = self.returned.raw.take(new)
-        return Carried(self._records(rows, take), columns.ids_of(raw), sealing.hash_parts(raw), stale)
+        return Carried(self._records(rows, take), *self._in_new(rows), stale)
+
+    def _in_new(self, rows: Rows) -> tuple[pa.RecordBatch, Hashes]:
+        """What the new store has of these ids: their ids there, and part hashes; nulls and zeros for nothing."""
+        at = self.sides.at_new[rows]
+        there = at >= 0
+        raw = self.returned.raw.take(pa.array(at[there]))
+        hashes = np.zeros((len(rows), columns.HASHES_BYTES), dtype=np.uint8)
+        hashes[there] = sealing.hash_parts(raw)
+        places = pa.array(np.cumsum(there) - 1, mask=~there)
+        ids = columns.ids_of(raw)
+        return pa.RecordBatch.from_arrays([one.take(places) for one in ids.columns], names=ids.schema.names), hashes
 
     def _kept(self) -> pa.RecordBatch:
         """Late writes of the old store: their ids, and what it did."""

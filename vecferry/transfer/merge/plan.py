@@ -14,7 +14,7 @@ from vecferry.transfer.conflicts import Conflicts
 from vecferry.transfer.merge.comparing import Hashes, Mask, gathered
 from vecferry.transfer.merge.inputs import Known
 
-__all__ = ["MAX_EXAMPLES", "Aside", "Carried", "MergeCounts", "MergePlan", "examples_of", "stale_parts"]
+__all__ = ["MAX_EXAMPLES", "Aside", "Carried", "Gone", "MergeCounts", "MergePlan", "examples_of", "stale_parts"]
 
 _NO_PART = np.uint8(0xFF)
 
@@ -68,7 +68,8 @@ class MergeCounts:
 class Carried:
     """`n` whole records with the old store's columns, in the source's terms, and what is to be recorded of them.
 
-    `new_ids` and `new_hashes`, `(n, 48) uint8`: their ids in the new store and the hashes of what it has now.
+    `new_ids` and `new_hashes`, `(n, 48) uint8`: their ids in the new store and the hashes of what it has now; a null
+    id and zeros where it has nothing (and the old side won).
     `stale`, `(n, 3) bool`: parts in which the old store is ahead of the new one (a late write beside a part that was
     taken over). Once written, record `kept_hashes` for those, not what is read back: only so do they count as late
     writes of the old store from then on, and are carried when the migration goes forward again.
@@ -121,14 +122,24 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """Records that the old store has not, and the new one has: their ids, and as in `Carried` what the new one has."""
+
+    ids: pa.RecordBatch
+    new_ids: pa.RecordBatch
+    new_hashes: Hashes
+
+
+@dataclass(frozen=True, slots=True)
 class MergePlan:
     """What becomes of the records of one batch. Nothing of it is written while a conflict is open, of any batch.
 
-    `upserts` and `deletes` go to the old store. `same` and `same_deletes` are what both sides did alike, `won`
-    records of both whose conflict the old side won: nothing has to be written, but writing and recording them with the
-    rest keeps the known state true; if they stay unrecorded, a later change of one side is a conflict, and a conflict
-    that was settled is one again. `kept` lists late writes of the old store: ids and `what`, in words.
-    `losers` are versions that lost a settled conflict, with the columns of `vecferry.archive.conflicts`.
+    `upserts` and `deletes` go to the old store. `same` and `same_deletes` are what both sides did alike, `won` and
+    `won_gone` records whose conflict the old side won, by keeping or by deleting them: nothing has to be written, but
+    writing and recording them with the rest keeps the known state true; if they stay unrecorded, a later change of one
+    side is a conflict, and a conflict that was settled is one again. `kept` lists late writes of the old store: ids
+    and `what`, in words. `losers` are versions that lost a settled conflict, with the columns of
+    `vecferry.archive.conflicts`.
     """
 
     upserts: Carried
@@ -136,6 +147,7 @@ class MergePlan:
     same: Carried
     same_deletes: pa.RecordBatch
     won: Carried
+    won_gone: Gone
     kept: pa.RecordBatch
     conflicts: Conflicts
     losers: pa.RecordBatch

@@ -92,16 +92,18 @@ class _Versions:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """What the open deltas of one direction hold: whole records, and `(n,) bool`, ids that they remove."""
+    """What the deltas of one direction hold: whole records, and `(n,) bool`, ids that they remove."""
 
     upserts: tuple[_Versions, ...]
     gone: Mask
+    closed: tuple[bool, ...] = ()
 
-    def upserted(self) -> Mask:
-        """Ids that any of them writes."""
+    def upserted(self, *, closed: bool = False) -> Mask:
+        """Ids that any of them writes: of those that are open, or of the others."""
         found = np.zeros(len(self.gone), dtype=np.bool_)
-        for versions in self.upserts:
-            found |= versions.there
+        for versions, is_closed in zip(self.upserts, self.closed, strict=True):
+            if is_closed is closed:
+                found |= versions.there
         return found
 
 
@@ -140,7 +142,9 @@ def judge_sides(
     changed_new &= ~refused[:, np.newaxis]
     # Who was written from a store had been there.
     was_old = (scene.in_old | scene.forward.upserted()) & ~scene.forward.gone & ~scene.reverse.gone
-    was_new = (scene.in_new | scene.reverse.upserted()) & ~scene.forward.gone
+    # What was written and closed, and comes once more, was in the new store when it was written.
+    again = scene.reverse.upserted(closed=True) & ours.all(axis=1)
+    was_new = (scene.in_new | scene.reverse.upserted() | again) & ~scene.forward.gone
     gone_new = was_new & ~there_new
     was_old |= scene.in_old & scene.reverse.gone & gone_new
     touched_old = Touched(there_old, was_old & ~there_old, changed_old)
@@ -196,7 +200,7 @@ def _planned(table: IdTable, intents: Sequence[Intent]) -> _Planned:
     for intent in intents:
         found = table.find(sealing.hash_ids(intent.gone))
         gone[found[found >= 0]] = True
-    return _Planned(upserts, gone)
+    return _Planned(upserts, gone, tuple(intent.closed for intent in intents))
 
 
 def _old_changed(scene: _Scene, known: Known, rules: Rules) -> tuple[Mask, Mask]:
