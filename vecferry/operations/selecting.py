@@ -76,6 +76,7 @@ def _config_of(found: Listed, config: MigrationConfig, selection: Selection, str
             "target": config.target.model_copy(update={"url": target}),
             "archive": archive,
             "route": None if config.route is None else _filled(config.route, found),
+            "reads_alias": None if config.reads_alias is None else _filled(config.reads_alias, found),
             "hooks": _hooks_of(found, config),
         }
     )
@@ -116,6 +117,9 @@ def _refuse_meetings(planned: Sequence[Pair], strategy: str) -> None:
     if strategy in SWITCHING and planned and planned[0].config.limit is None:
         routes = [pair.config.route or logical_name(pair.found.address) for pair in planned]
         _refuse_shared(planned, routes, "share the route", "--route '{database}_{name}'")
+    aliases = [pair.config.reads_alias for pair in planned if pair.config.reads_alias is not None]
+    if aliases:
+        _refuse_shared(planned, aliases, "share the alias", "--reads-alias '{name}-reads'")
     if planned and planned[0].config.archive is not None:
         folders = [f"{pair.config.archive}/{pair.found.address.name}" for pair in planned]
         _refuse_shared(planned, folders, "share the archive", "a folder for each database: .../{database}")
