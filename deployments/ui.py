@@ -54,11 +54,13 @@ def demo_source(folder: Path) -> str:
 def demo_links(source: str, folder: Path) -> list[Link]:
     """What can be clicked through: each form with its fields filled in, over the demo's stores."""
     there = {"source": source, "target": f"qdrant+edge://{folder}/new/{ROUTE}", "metric": "cosine"}
+    exact = {"source": source, "target": f"jsonl://{folder}/exact/{ROUTE}.jsonl", "route": f"{ROUTE}-exact"}
     lines = {"source": source, "target": f"jsonl://{folder}/lines/{ROUTE}.jsonl", "route": f"{ROUTE}-lines"}
     return [
         Link("What is in the old store", "inventory/inventory", {"source": source}),
         Link("Move it; the run asks before the switch", "blue-green/blue-green", there),
         Link("Move it to another place, without a question", "blue-green/demo", lines | {"metric": "cosine"}),
+        Link("Move it under one pause; asks first", "snapshot-restore/snapshot-restore", exact | {"metric": "cosine"}),
         Link("Back it up", "backup/backup", {"source": source, "root": f"{folder}/backups"}),
         Link("Go back (the migration's id is in the summary of its run)", "rollback/rollback"),
     ]

@@ -388,6 +388,27 @@ def test_a_copy_that_takes_longer_than_was_agreed_to_is_undone(harness: Harness,
 
 
 @pytest.mark.slow
+def test_an_application_that_takes_no_longer_pause_is_not_switched(harness: Harness, docs: str) -> None:
+    """It refuses the second call and the third: the run is undone while the pause that it agreed to holds."""
+    with Application() as application:
+        application.memory.url = docs
+        (harness.folder / "secret").write_text(SECRET)
+        hook = {"webhook": application.hook, "secret": {"file": str(harness.folder / "secret")}, "timeout_s": 0.5}
+        hooks = {"pause": hook, "release": hook, "write_timeout_s": 0, "pause_ttl_s": 4}
+        ref = harness.start(docs, f"{docs}-new", STRATEGY, hooks=hooks)
+
+        def refuse() -> None:
+            application.memory.faults = {"pause": ["refuse", "refuse"]}
+            wait_until(lambda: not application.memory.faults["pause"], "it refused twice")
+
+        whenever(harness, steps.validate_slice, refuse)
+        with pytest.raises(Stopped, match="did not confirm that writes are paused"):
+            harness.run(ref)
+        assert undone(harness, ref, docs)
+        assert application.memory.writes == "open"
+
+
+@pytest.mark.slow
 def test_an_abort_under_the_pause_releases_the_writes(harness: Harness, docs: str) -> None:
     """The run loses its lease and stops; the state is ABORTED, the old store serves, the target stays."""
     ref = harness.start(docs, f"{docs}-new", STRATEGY)

@@ -98,6 +98,18 @@ def test_s10_a_chroma_server_that_is_written_after_its_folder_was_copied_is_foun
 
 
 @pytest.mark.slow
+def test_the_folder_of_another_chroma_server_is_told_apart(harness: Harness, tmp_path: Path) -> None:
+    """A folder that holds a collection of the same name and other records is no snapshot of this one."""
+    with ChromaServer(tmp_path / "chroma") as chroma, ChromaServer(tmp_path / "other") as other:
+        old = make_source("chroma", Place(tmp_path, chroma_port=chroma.port), "docs", DATA)
+        make_source("chroma", Place(tmp_path, chroma_port=other.port), "docs", generate(50, 8, seed=1))
+        ref = harness.start(old, "memory:///from-another", STRATEGY, snapshot_folder=str(other.folder))
+        with pytest.raises(DataDiffer, match="the folder of this server"):
+            harness.run(ref)
+        assert harness.route(ref).url == old
+
+
+@pytest.mark.slow
 def test_milvus_lite_to_qdrant_from_a_copy_of_its_folder(harness: Harness, tmp_path: Path) -> None:
     """The folder is copied while no engine has it open, and read from a copy of the copy: the backup stays whole."""
     with QdrantServer(tmp_path / "qdrant") as server:

@@ -97,7 +97,8 @@ def prolong_pause(ref: Ref, token: int) -> None:
     if left_s < ttl_s / 4:
         raise UnsafeRoute(
             f"the pause came near its limit of {config.pause_limit_s:,.0f} s (pause_limit_s)",
-            advice="nothing was switched. Allow a longer one in a new migration, or take --strategy blue-green",
+            advice=f"nothing was switched. vecferry abort {ref.migration}, then begin anew with a longer "
+            "--pause-limit-s or with --strategy blue-green",
         )
     lasts_s = min(ttl_s, left_s)
     if (pause.paused_until - now).total_seconds() >= 0.9 * lasts_s:
