@@ -83,8 +83,8 @@ def choose_snapshot(ref: Ref) -> None:
         if pause_s > limit_s:
             raise PlanRefused(
                 f"writes would pause for about {pause_s:,.0f} s, and pause_limit_s allows {limit_s:,.0f} s",
-                advice=f"vecferry abort {ref.migration}, then begin anew with a longer --pause-limit-s, or with --strategy "
-                "blue-green, which copies before the pause",
+                advice=f"vecferry abort {ref.migration}, then begin anew with a longer --pause-limit-s, or with "
+                "--strategy blue-green, which copies before the pause",
             )
         found: dict[str, object] = plain.to_plain(SnapshotWay(kind, _says(work, kind), rates, pause_s))
         return found
