@@ -484,3 +484,39 @@ def test_s20_with_follow_a_sync_brings_to_the_old_store_what_moved_in_the_new_on
     found = harness.ledger.fact(child(harness, ref, "b").migration, MOVED_FACT)
     assert found is not None
     assert (found["followed"], found["conflicts"]) == (1, 1)
+
+
+@pytest.mark.slow
+def test_500_workspaces_are_a_few_tasks_for_each_wave(
+    harness: Harness, new: str, request: pytest.FixtureRequest
+) -> None:
+    """All are found and stored; what a flow would run as tasks is two for a wave, whatever the wave holds."""
+    url = f"memory:///many_{request.node.name}"
+    records = batch.make(
+        [f"r{number}" for number in range(1000)],
+        IdKind.STRING,
+        vectors={"": batch.dense_array(np.random.default_rng(1).normal(size=(1000, 8)).astype(np.float32))},
+        documents=[None] * 1000,
+        payloads=[canonical.encode({"workspace_id": f"w{number % 500}"}) for number in range(1000)],
+    )
+    with registry.open_target(address.parse(url)) as store:
+        store.create(schema(), {})
+        store.write(records)
+    ref = start(harness, url, new, wave=10)
+    strategy.prepare(harness.runner, ref)
+    found = harness.ledger.workspaces(ref.migration)
+    assert (len(found), sum(one.rows for one in found)) == (501, 1000)
+    harness.ledger.hold_workspaces(ref.migration, [one.number for one in found[20:]], Hold.PAUSED)
+    run, tasks = harness.runner.run, list[str]()
+
+    def counted(step: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
+        tasks.append(step.__name__)
+        return run(step, ref, *args, **kwargs)
+
+    harness.runner.run = counted  # type: ignore[method-assign]
+    harness.run(ref)
+    states = list(groups(harness, ref).values())
+    assert states.count(State.SWITCHED) == 20
+    once = [name for name in tasks if not name.endswith("_wave")]
+    assert (tasks.count("fill_wave"), tasks.count("switch_wave")) == (2, 2)
+    assert len(once) + 2 * 51 < 200
