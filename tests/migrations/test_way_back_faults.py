@@ -13,6 +13,7 @@ from tests.migrations.test_cutover import delete, end_pauses, hooks, serving, wh
 from tests.migrations.test_rollback import with_payload
 from tests.migrations.test_rollback import write as put
 from tests.support.application import Application
+from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
 from vecferry import batch
 from vecferry.archive.archive import verify
@@ -375,3 +376,35 @@ def test_s18_a_merge_writes_only_while_its_pause_holds(harness: Harness, docs: s
     harness.merge(ref, prefer="new")
     assert harness.migration(ref).state is State.ROLLED_BACK
     assert contents(docs) == contents(f"{docs}-new")
+
+
+@pytest.mark.slow
+def test_s18_a_merge_into_a_server_needs_a_pause_that_outlasts_a_call(harness: Harness, tmp_path: Path) -> None:
+    """A call that the driver gives up only after the pause could land over a write of the application: not made."""
+    with ChromaServer(tmp_path / "chroma") as server:
+        old = f"{server.url}/docs"
+        fill(old, [mixed_batch(60)])
+        options: dict[str, Any] = {"hooks": {"pause_ttl_s": 60}, "sync": {"absence_wait_s": 0, "driver_timeout_s": 90}}
+        ref = harness.migrate(old, f"memory:///{tmp_path.name}-new", **options)
+        write(new_of(harness, ref), 900)
+        routes.route_only(harness.runner, ref)
+        with pytest.raises(UnsafeRoute, match="90 s needed"):
+            harness.merge(ref)
+        assert "doc-900" not in names(harness, old)
+        assert (harness.migration(ref).state, serving(harness, ref).writes) == (State.ROLLED_BACK_UNMERGED, "open")
+
+
+@pytest.mark.slow
+def test_s18_a_route_that_went_back_alone_is_followed_after_its_pause_is_over(
+    harness: Harness, docs: str, application: Application
+) -> None:
+    """The run died before anybody was told, and the pause ended: the same command tells the application; then both are
+    merged, with what the new store received meanwhile."""
+    ref = switched(harness, docs, application)
+    dies(harness, steps.follow_alias_back, lambda: routes.route_only(harness.runner, ref))
+    go_on_in_new_store(harness, ref, application)
+    routes.route_only(harness.runner, ref)
+    assert (application.memory.url, application.memory.writes) == (docs, "open")
+    harness.merge(ref)
+    assert is_back(harness, ref, application, docs)
+    assert names(harness, docs) == names(harness, new_of(harness, ref))

@@ -97,6 +97,9 @@ def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Non
             with released_after_failure(run, held):
                 freeze(run, held)
                 run.run(steps.commit_route, held, approval)
+        elif stage is ReturnStage.UNMERGED and is_unreleased(held):
+            with released_after_failure(run, held):
+                freeze(run, held)  # the pause of a dead run may be over, and the application is told under one only
         lead_back(run, held)
         release(run, held)
 
@@ -140,6 +143,12 @@ def freeze(run: Runner, held: Ref) -> None:
     run.run(steps.freeze_route, held)
     run.run(steps.pause_writes, held, None)
     run.run(steps.wait_for_writes, held)
+
+
+def is_unreleased(held: Ref) -> bool:
+    """Whether nobody has released the last pause, held or over: its run died."""
+    pause = open_work(held).pause()
+    return pause is not None and pause.released_at is None
 
 
 def lead_back(run: Runner, held: Ref) -> None:
