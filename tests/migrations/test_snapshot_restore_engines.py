@@ -17,12 +17,15 @@ from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, fill, mixed_batch
 from tests.support.qdrant_server import QdrantServer
 from tests.support.raw_collections import Place, generate, make_source, target_url
+from vecferry.config import StoreConfig
 from vecferry.errors import DataDiffer, Stopped, TargetNotEmpty
 from vecferry.ledger import State
+from vecferry.operations import restores
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.snapshots import SnapshotKind, snapshot_of
 from vecferry.strategies.work import open_work
+from vecferry.transfer.backup_listing import read_listing
 
 DATA = generate(50, 8)
 STRATEGY = "snapshot-restore"
@@ -70,6 +73,12 @@ def test_s14_chroma_server_to_qdrant_over_grpc_lists_a_late_write(
         assert harness.migration(ref).state is State.SWITCHED
         assert kind_of(ref) is (SnapshotKind.FOLDER if by_folder else SnapshotKind.ARCHIVE)
         assert payloads(QdrantClient(port=server.rest_port, check_compatibility=False), "docs").keys() == held
+        if by_folder:  # the copy is a backup, which goes back to a folder
+            listing = read_listing(open_work(ref).backup_folder)
+            assert listing.source == f"chroma+path://{chroma.folder}/docs"
+            assert restores.restore_whole(
+                str(open_work(ref).backup_folder), StoreConfig(url=f"chroma+path://{tmp_path}/again/docs")
+            )
         assert "1 new (for example 'late')" in dict(harness.sheets[-1].rows)["late in the old store"]
         assert set(docs.get()["ids"]) == held | {"late"}
 

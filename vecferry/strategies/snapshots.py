@@ -28,6 +28,7 @@ __all__ = [
     "SnapshotKind",
     "SnapshotWay",
     "address_of",
+    "copied_address",
     "copy_folder",
     "digest_folder",
     "exported_digest",
@@ -179,11 +180,17 @@ def address_of(work: Work, found: Snapshot) -> Address:
     old = work.config.source.address()
     if found.folder is None:
         return old
-    if found.kind is SnapshotKind.FOLDER:
-        named = {key: value for key, value in old.options.items() if key in ("tenant", "database")}
-        inside = replace(parse(f"chroma+path:///x/{old.raw_path.rstrip('/').rpartition('/')[2]}"), options=named)
-        return relocated(inside, Path(found.folder))
-    return replace(relocated(parse(str(work.config.source.public())), Path(found.folder)), trusted=old.trusted)
+    return replace(relocated(copied_address(work, found.kind), Path(found.folder)), trusted=old.trusted)
+
+
+def copied_address(work: Work, kind: SnapshotKind) -> Address:
+    """What is copied, as a store: of a server's folder that folder, else the source itself."""
+    source, folder = work.config.source.public(), work.config.snapshot_folder
+    if kind is not SnapshotKind.FOLDER or folder is None:
+        return source
+    named = {key: value for key, value in source.options.items() if key in ("tenant", "database")}
+    inside = parse(f"chroma+path:///x/{source.raw_path.rstrip('/').rpartition('/')[2]}")
+    return relocated(replace(inside, options=named), folder)
 
 
 def opens_beside(work: Work, kind: SnapshotKind) -> bool:

@@ -22,6 +22,7 @@ from vecferry.strategies.snapshots import (
     SnapshotKind,
     SnapshotWay,
     address_of,
+    copied_address,
     copy_folder,
     digest_folder,
     exported_digest,
@@ -314,11 +315,12 @@ def _list_copies(
 ) -> None:
     """The copy is a backup as well: it lists itself."""
     address, name = work.config.source.public(), work.plan.schema.name
+    copied = str(copied_address(work, way_chosen(work).kind))
     with registry.open_source(work.config.source.address()) as source:
         engine = engine_name(address.scheme, source)
     now = utc_now()
     rows = None if digest is None else Digest.parse(digest).count
-    listing = BackupListing(str(address), name, engine, method, files, now, rows, digest, verified_at=now)
+    listing = BackupListing(copied, name, engine, method, files, now, rows, digest, verified_at=now)
     write_listing(work.backup_folder, listing)
     kept = {"folder": str(work.backup_folder), "files": plain.to_plain(files)}
     work.ledger.set_fact(work.ref.migration, "backup", kept, work.ref.token)
