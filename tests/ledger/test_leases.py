@@ -188,3 +188,31 @@ def test_the_holder_can_be_asked_for(ledger: Ledger) -> None:
     lease = ledger.acquire([B, A], Holder.here("vecferry migrate"), 60)
     assert ledger.holder(B) == lease
     assert str(lease.holder).startswith("vecferry migrate (")
+
+
+def test_a_run_that_gives_way_is_displaced_and_ends_by_what_it_keeps(file: Path) -> None:
+    """S6: whoever also holds the named resource loses the others at once; that one stays until it is given back."""
+    ledger = Ledger.open(file)
+    sync = ledger.acquire([A, B, "sync:a"], Holder.here("a sync"), 600)
+    lease = ledger.acquire_before([A, B], Holder.here("a rollback"), 600, "sync:a")
+    with pytest.raises(LeaseLost):
+        ledger.check(sync.token, A)
+    with pytest.raises(LeaseLost):
+        ledger.renew(sync)
+    ledger.check(lease.token, A)
+    kept = ledger.holder("sync:a")
+    assert kept is not None
+    assert kept.token == sync.token
+    ledger.release(sync)
+    assert ledger.holder("sync:a") is None
+    ledger.check(lease.token, B)
+
+
+def test_nobody_else_gives_way(file: Path) -> None:
+    """S6: a run without that resource is not displaced, whoever holds the resource itself."""
+    ledger = Ledger.open(file)
+    ledger.acquire(["sync:a"], Holder.here("a sync"), 600)
+    other = ledger.acquire([A], Holder.here("a switch"), 600)
+    with pytest.raises(LockHeld):
+        ledger.acquire_before([A, B], Holder.here("a rollback"), 600, "sync:a")
+    ledger.check(other.token, A)

@@ -250,12 +250,20 @@ def test_s15_what_cannot_go_in_two_steps_is_refused_by_the_plan(
 
 @pytest.mark.slow
 def test_s15_ids_that_change_need_an_application_that_maps_them(harness: Harness, docs: str) -> None:
-    """Text ids become UUIDs in Qdrant: refused, unless the application is declared to know both."""
+    """Text ids become UUIDs in Qdrant: refused, unless the application is declared to know both.
+
+    Between two stores that hold the same UUIDs for them nothing has to be declared.
+    """
     target = f"qdrant+edge://{harness.folder}/edge/docs"
     with pytest.raises(PlanRefused, match="--application-maps-ids"):
         harness.run(harness.start(docs, target, **TWO))
     ref = harness.migrate(docs, target, route="mapped", **TWO, application_maps_ids=True)
     assert routed(harness, ref) == (State.SWITCHED, target, target, "open")
+    with pytest.raises(PlanRefused, match="--application-maps-ids"):  # the texts come back, and were UUIDs meanwhile
+        harness.run(harness.start(target, f"{docs}-back", route="back", **TWO))
+    other = f"qdrant+edge://{harness.folder}/edge/other"
+    again = harness.migrate(target, other, route="again", **TWO)
+    assert routed(harness, again) == (State.SWITCHED, other, other, "open")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from vecferry.model import ALL_PARTS, IDS_ONLY, JsonObject, Verdict
 from vecferry.operations.migrations import asks_in
 from vecferry.routing import states
 from vecferry.stores import registry
+from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, DISCARDED_FACT
 from vecferry.strategies.work import SWITCHING
 from vecferry.transfer import pace, progress, retry
@@ -39,11 +40,12 @@ NAME = "look"
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a migration would do."""
+    """What a migration would do. `encoding`: how the source is encoded, where an earlier migration made it."""
 
     inventory: Inventory
     mapping: Mapping
     target_exists: bool
+    encoding: Mapping | None
 
 
 def preview(config: MigrationConfig) -> Preview:
@@ -53,7 +55,8 @@ def preview(config: MigrationConfig) -> Preview:
         registry.open_target(config.target.address()) as target,
     ):
         found = take_inventory(source, config, partial(progress.begin, NAME, "inventory"), counted("inventory", config))
-        return Preview(found, mapping_between(found, source, target, config), target.exists())
+        mapping = mapping_between(found, source, target, config)
+        return Preview(found, mapping, target.exists(), encoding_of(source))
 
 
 def mapping_between(found: Inventory, source: Source, target: Target, config: MigrationConfig) -> Mapping:
@@ -155,6 +158,9 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     found = states.next_commands(migration.state, migration.id, workspaces)
     if migration.state is not State.READY and _asks_before_copy(ledger, migration):
         found = (f"vecferry approve {migration.id}", *found)
+    if _copies_under_pause(ledger, migration):
+        first = tuple(f"vecferry {verb} {migration.id}" for verb in ("resume", "unpause"))
+        found = (*first, *(one for one in found if one not in first and " approve " not in one))
     if migration.parent is not None:
         unwanted |= {"abort", "complete", "decommission", "discard"}
         found = tuple(one.replace(f"resume {migration.id}", f"resume {migration.parent}") for one in found)
@@ -162,6 +168,13 @@ def _next_commands(ledger: Ledger, migration: Migration) -> tuple[str, ...]:
     if workspaces:
         wanted.append(f"vecferry workspaces {migration.id}")
     return tuple(f"{one} --collection NAME" if one.split()[1] == "decommission" else one for one in wanted)
+
+
+def _copies_under_pause(ledger: Ledger, migration: Migration) -> bool:
+    """Whether writes are paused, or were never released, in a state of the copy."""
+    if migration.strategy != "snapshot-restore" or migration.state not in asks_in(migration.strategy):
+        return False
+    return any(one.released_at is None for one in ledger.pauses(migration.id))
 
 
 def _asks_before_copy(ledger: Ledger, migration: Migration) -> bool:

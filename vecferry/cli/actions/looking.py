@@ -16,7 +16,7 @@ from vecferry.model import Verdict
 from vecferry.operations import look, surveys
 from vecferry.operations.migrations import logical_name
 from vecferry.operations.survey_sheets import inspection_sheets
-from vecferry.routing import aliases
+from vecferry.routing import aliases, two_steps
 from vecferry.strategies.sheets import (
     Sheet,
     decisions_sheet,
@@ -111,7 +111,7 @@ def _refusal(config: MigrationConfig, found: look.Preview) -> VecferryError | No
         refuse(found.mapping, found.inventory.profile)
         source, target = config.source.public(), config.target.public()
         alias = aliases.plan(source, target, config.route or logical_name(source), config.reads_alias)
-        refuse_cutover(config, found.mapping, alias)
+        refuse_cutover(config, alias, same_ids=two_steps.keeps_ids(found.mapping, found.encoding))
     except VecferryError as error:
         return error
     if found.target_exists:

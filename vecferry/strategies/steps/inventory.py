@@ -17,6 +17,7 @@ from vecferry.routing import two_steps
 from vecferry.routing.aliases import AliasPlan
 from vecferry.strategies import reversing
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.shared_copy import copied_by_another
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, pace, progress, retry, space
@@ -56,7 +57,8 @@ def decide(ref: Ref) -> None:
     mapping = decide_mapping(found.schema, found.profile, *capabilities, rules_of(work.config), obstacles)
     refuse(mapping, found.profile)
     if work.switches:
-        refuse_cutover(work.config, mapping, work.alias_plan())
+        same_ids = two_steps.keeps_ids(mapping, encoding_of(work.source()))
+        refuse_cutover(work.config, work.alias_plan(), same_ids=same_ids)
     if work.loads:
         refuse_strangers(work)
     if work.switches:
@@ -66,7 +68,8 @@ def decide(ref: Ref) -> None:
     copied = _copied_bytes(work)
     space.require(plan, found.profile, work.archive_folder, work.config.target.public(), copied)
     Archive.create(work.archive_folder, found.schema.name, plan.to_json())
-    work.ledger.store_plan(ref.migration, plan.to_json(), found.slices, ref.token)
+    slices = () if work.migration.strategy == "rolling" else found.slices  # each workspace has its own
+    work.ledger.store_plan(ref.migration, plan.to_json(), slices, ref.token)
 
 
 def _copied_bytes(work: Work) -> int:
@@ -100,9 +103,12 @@ def refuse(mapping: Mapping, profile: Profile) -> None:
         raise LossRefused(f"{first.feature}: {first.detail}{more}", advice=advice)
 
 
-def refuse_cutover(config: MigrationConfig, mapping: Mapping, alias: AliasPlan) -> None:
-    """Raise PlanRefused for a cutover in two steps that cannot be, or an old store that cannot follow the new one."""
-    reason = two_steps.reason_against(config, mapping, alias) if config.cutover == "two-step" else ""
+def refuse_cutover(config: MigrationConfig, alias: AliasPlan, *, same_ids: bool) -> None:
+    """Raise PlanRefused for a cutover in two steps that cannot be, or an old store that cannot follow the new one.
+
+    `same_ids`: an application finds a record in both stores under one id.
+    """
+    reason = two_steps.reason_against(config, alias, same_ids=same_ids) if config.cutover == "two-step" else ""
     if reason:
         raise PlanRefused(f"no cutover in two steps: {reason}", advice="or leave --cutover two-step out")
     reason = reversing.reason_against(config) if config.reverse == "follow" else ""
