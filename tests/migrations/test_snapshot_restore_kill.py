@@ -9,6 +9,7 @@ import pytest
 from tests.migrations.test_snapshot_restore import STRATEGY, end_pauses, serving_writes
 from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry.ledger import State
+from vecferry.operations import look
 
 KILLED = -9
 
@@ -56,6 +57,9 @@ def test_s13_a_run_killed_anywhere_is_finished_by_the_next(
     ref = harness.start(file, new, STRATEGY, metric="cosine", backup=copies, sync=sync)
     assert harness.run_until_killed(ref, point if "=" in point else f"{point}=kill") == KILLED
     assert serving_writes(harness, ref) == "paused"
+    assert f"vecferry unpause {ref.migration}" in look.status(harness.ledger, ref.migration).next_commands or (
+        harness.migration(ref).state is State.SWITCHED
+    )
     if over:
         end_pauses(harness)
         if harness.route(ref).url == file:
