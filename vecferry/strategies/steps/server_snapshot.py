@@ -35,7 +35,7 @@ def is_restorable(work: Work) -> bool:
     """
     plan = work.plan
     old, new = handles.source(work.config.source.address()).snapshots(), work.target().snapshots()
-    if old is None or new is None or plan.schema.mark is not None:
+    if old is None or new is None or plan.schema.mark:
         return False
     exact = all(one.outcome is Outcome.EXACT for one in plan.mapping.decisions)
     alike = exact and plan.schema.vectors == plan.mapping.target_schema.vectors
