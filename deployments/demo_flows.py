@@ -10,7 +10,7 @@ from typing import Any
 from deployments.console import say, table
 from deployments.records import steps_sheet, table_sheet
 from flows.blue_green import blue_green
-from flows.rollback import rollback
+from flows.rollback import rollback_blue_green
 from vecferry.transfer import progress
 from vecferry.transfer.progress import Progress
 
@@ -38,7 +38,7 @@ def there_and_back(source: str, target: str, route: str) -> bool:
     table(table_sheet(moved.flow_run_id, "verdict"))
     say(f"   route {route!r} serves {moved.result['serves']}")
     say("3. The rollback flow")
-    back = _run(rollback, migration_id=moved.result["migration"])
+    back = _run(rollback_blue_green, migration_id=moved.result["migration"])
     table(steps_sheet(back.flow_run_id, STEPS))
     say(f"   route {route!r} serves {back.result.get('serves')}; the new store stays as it is")
     return bool(moved.result["serves"] == target and back.result.get("serves") == source)

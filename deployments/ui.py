@@ -62,7 +62,7 @@ def demo_links(source: str, folder: Path) -> list[Link]:
         Link("Move it to another place, without a question", "blue-green/demo", lines | {"metric": "cosine"}),
         Link("Move it under one pause; asks first", "snapshot-restore/snapshot-restore", exact | {"metric": "cosine"}),
         Link("Back it up", "backup/backup", {"source": source, "root": f"{folder}/backups"}),
-        Link("Go back (the migration's id is in the summary of its run)", "rollback/rollback"),
+        Link("Go back (the migration's id is in the summary of its run)", "rollback-blue-green/rollback-blue-green"),
     ]
 
 

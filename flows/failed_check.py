@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 
 from flows.migration import SETTINGS, advised
 from flows.outbox import CHOICE
-from flows.rollback import rollback
+from flows.rollback import rollback_blue_green
 from flows.snapshot_restore import rollback_snapshot_restore
 from vecferry.ledger import Ledger, Migration, State
 
@@ -18,7 +18,10 @@ __all__ = ["PROBLEM", "ROLLBACKS", "after_failed_check"]
 PROBLEM = "problem"
 """Detail of the step to SWITCHED: what the check found, absent where it found nothing."""
 
-ROLLBACKS: dict[str, Callable[..., Any]] = {"blue-green": rollback, "snapshot-restore": rollback_snapshot_restore}
+ROLLBACKS: dict[str, Callable[..., Any]] = {
+    "blue-green": rollback_blue_green,
+    "snapshot-restore": rollback_snapshot_restore,
+}
 """The way back of each strategy."""
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 
 from flows.migration import SETTINGS, RunLedger, advised, end_of, name_of, run_migration, show_end, store
+from flows.rollback import Prefer, settled
 from flows.runner import PrefectRunner
 from vecferry.config import Approve, ApproveBy, Moved, OnCheckFailed, make_config
 from vecferry.errors import BadOption
 from vecferry.ledger import Ledger
 from vecferry.model import Metric
-from vecferry.operations import migrations, routes, workspaces
+from vecferry.operations import migrations, workspaces
 from vecferry.strategies.runner import Ref
 
 __all__ = ["rollback_workspaces", "rolling"]
@@ -120,7 +121,7 @@ def rolling(
 def rollback_workspaces(
     migration_id: str,
     names: tuple[str, ...] = (),
-    prefer: Literal["", "old", "new"] = "",
+    prefer: Prefer = "",
     allow_deletes: int = 0,
     allow_changes: int = 0,
 ) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def rollback_workspaces(
     """
     ledger = Ledger.open()
     ref = Ref(ledger.url, _mine(ledger, migration_id))
-    said = routes.settlement(prefer or None, None, allow_deletes or None, allow_changes or None, by="a flow run")
+    said = settled(prefer, "", allow_deletes, allow_changes)
     try:
         done = workspaces.roll_back(PrefectRunner(ledger.url), ref, names, said)
     finally:

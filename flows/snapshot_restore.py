@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 
 from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
-from flows.rollback import roll_back
+from flows.rollback import Prefer, roll_back, settled
 from vecferry.config import Approve, OnCheckFailed, make_config
 from vecferry.errors import BadOption
 from vecferry.ledger import Ledger
@@ -106,7 +106,7 @@ def snapshot_restore(
 @flow(name="rollback-snapshot-restore", flow_run_name="roll back {migration_id}", **SETTINGS)
 @advised
 def rollback_snapshot_restore(
-    migration_id: str, prefer: Literal["", "old", "new"] = "", allow_deletes: int = 0, allow_changes: int = 0
+    migration_id: str, prefer: Prefer = "", conflicts: str = "", allow_deletes: int = 0, allow_changes: int = 0
 ) -> dict[str, Any]:
     """Write what the new store received to the old one, and send the route back. Drops nothing.
 
@@ -116,10 +116,12 @@ def rollback_snapshot_restore(
     Args:
         migration_id: The migration to take back, as the snapshot-restore run named it.
         prefer: Which side wins where both changed a record; empty: stop, and list them.
+        conflicts: File on the worker that decides each such record; the first run that finds any writes it.
         allow_deletes: Let so many deletes through that a brake held and showed; 0: none.
         allow_changes: Let so many changed records through that a brake held and showed; 0: none.
     """
-    return roll_back(_mine(Ledger.open(), migration_id), prefer, allow_deletes, allow_changes)
+    said = settled(prefer, conflicts, allow_deletes, allow_changes)
+    return roll_back(_mine(Ledger.open(), migration_id), said)
 
 
 def _mine(ledger: Ledger, migration_id: str) -> str:

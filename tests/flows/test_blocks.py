@@ -14,7 +14,7 @@ from deployments import blocks
 from flows.blocks import VecferryStore, secret_of, store_in
 from flows.blue_green import blue_green
 from flows.inventory import inventory
-from flows.rollback import rollback
+from flows.rollback import rollback_blue_green
 from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 from tests.support.qdrant_server import QdrantServer
 from vecferry.address import parse
@@ -62,7 +62,7 @@ def test_a_store_behind_a_key_is_moved_to_and_left_again(
         state = blue_green(stores.source, target_block=target, approve="auto", return_state=True)
         assert state.is_completed(), state.message
         run = flow_run_of(state)
-        back = rollback(state.result()["migration"], return_state=True)
+        back = rollback_blue_green(state.result()["migration"], return_state=True)
         assert back.is_completed(), back.message
         with registry.open_target(parse(url, {"api_key": KEY})) as store:
             assert store.count() == ROWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.blue_green import blue_green
-from flows.rollback import rollback
+from flows.rollback import rollback_blue_green
 from flows.sync import sync
 from tests.flows.helpers import ROWS, Stores, artifacts_of, flow_run_of
 from vecferry.batch import ids_of
@@ -75,6 +75,6 @@ def test_a_scheduled_sync_after_the_switch_keeps_the_figures_of_a_rollback(ledge
         assert f"{carried} deleted" in shown
         assert "writes would pause for about" in shown
     assert stores.open_source().count() == ROWS - 2
-    back = rollback(migration, return_state=True)
+    back = rollback_blue_green(migration, return_state=True)
     assert back.is_completed(), back.message
     assert back.result()["serves"] == stores.source

@@ -13,6 +13,8 @@ from deployments.local_server import ServerError, prefect, prefect_server, worke
 from vecferry.cli.actions.demonstrating import ROUTE, generate
 from vecferry.ledger import Ledger, State
 
+ROLLBACK = "rollback-blue-green/rollback-blue-green"
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -32,10 +34,16 @@ def test_deployments_run_green_there_and_back(tmp_path: Path) -> None:
         assert migration.state is State.SWITCHED
         assert ledger.route(ROUTE).url == target
 
-        shown = prefect(server, [*run, "rollback/rollback", "--params", json.dumps({"migration_id": migration.id})])
+        shown = prefect(
+            server,
+            [*run, ROLLBACK, "--params", json.dumps({"migration_id": migration.id})],
+        )
         assert "Completed" in shown
         assert ledger.route(ROUTE).url == source
 
         with pytest.raises(ServerError, match=re.escape("Failed")):
-            prefect(server, [*run, "rollback/rollback", "--params", json.dumps({"migration_id": "nobody"})])
+            prefect(
+                server,
+                [*run, ROLLBACK, "--params", json.dumps({"migration_id": "nobody"})],
+            )
     assert file_digest(tmp_path / "old") == before

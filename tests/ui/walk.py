@@ -90,7 +90,7 @@ class Person:
 
     def rolls_back(self, migration: str) -> UUID:
         """Start the rollback deployment from its form, and follow it to its end; the run's id."""
-        self._open_form(Link("", "rollback/rollback", {"migration_id": migration}))
+        self._open_form(Link("", "rollback-blue-green/rollback-blue-green", {"migration_id": migration}))
         self.browser.wait_for("migration_id")
         run = self._submits()
         self.browser.see("Completed")
