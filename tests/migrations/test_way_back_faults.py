@@ -16,7 +16,8 @@ from tests.support.application import Application
 from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
 from vecferry import batch
-from vecferry.archive.archive import verify
+from vecferry.archive import verify
+from vecferry.archive.conflicts import read_losers
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import Direction, State
 from vecferry.model import IdKind
@@ -355,6 +356,24 @@ def test_s16_a_file_of_decisions_is_good_for_the_run_that_follows_a_dead_one(
     found = harness.records(docs)
     assert found[IdKind.STRING, "doc-7"].payload == b'{"side":"new"}'
     assert found[IdKind.STRING, "doc-8"].payload == b'{"side":"old"}'
+
+
+@pytest.mark.slow
+def test_s16_no_version_that_lost_is_forgotten_with_the_delta_of_a_dead_run(harness: Harness, docs: str) -> None:
+    """The number of the delta that was left is given again; what lost in the first merge stays in the archive."""
+    ref = clash(harness, docs)
+    dies(harness, steps.settle_return, lambda: harness.rollback(ref, prefer="new"))
+    put(docs, paid(7, b'{"side":"new"}'))  # as loaded: the old side's version is in the archive alone
+    whenever(harness, steps.check_hooks, lambda: put(docs, paid(9, b'{"side":"old"}')))
+    whenever(harness, steps.check_hooks, lambda: put(f"{docs}-new", paid(9, b'{"side":"new"}')))
+    harness.rollback(ref, prefer="new")
+    archive = open_work(ref).archive
+    files = sorted((harness.folder / "home").rglob("conflicts/*.parquet"))
+    rows = [
+        row for file in files for batch in read_losers(archive.storage, int(file.stem)) for row in batch.to_pylist()
+    ]
+    assert {row["id"] for row in rows} == {"doc-7", "doc-8", "doc-9"}
+    assert all(json.loads(row["payload"]) == {"side": "old"} for row in rows)
 
 
 # Merging while the old store serves

@@ -15,7 +15,7 @@ from vecferry.archive.grouping import row_groups
 from vecferry.archive.storage import Storage
 from vecferry.model import Receipt, VectorField
 
-__all__ = ["LOST", "gone_rows", "loser_rows", "losers_schema", "read_losers", "write_losers"]
+__all__ = ["LOST", "add_losers", "gone_rows", "loser_rows", "losers_schema", "read_losers", "write_losers"]
 
 LOST = "lost"
 """The column that says, as JSON, whose version of which part lost: `{"payload":"new"}`, `{"record":"old"}`."""
@@ -59,6 +59,26 @@ def write_losers(
     schema = losers_schema(vectors)
     groups = row_groups(writer.conform(batch, schema) for batch in batches)
     return writer.write_file(storage, number, layout.conflicts_path(number), schema, groups)
+
+
+def add_losers(
+    storage: Storage, number: int, vectors: Sequence[VectorField], batches: Iterable[pa.RecordBatch]
+) -> Receipt:
+    """Write the losers of one merge beside those that stand under this number already: a dead run had it before.
+
+    Memory: the rows that are there.
+    """
+    there = list(read_losers(storage, number)) if storage.size(layout.conflicts_path(number)) is not None else []
+    known = {key for batch in there for key in _keys(batch)}
+    new = (batch.filter(pa.array([key not in known for key in _keys(batch)], pa.bool_())) for batch in batches)
+    return write_losers(storage, number, vectors, [*there, *new])
+
+
+def _keys(batch: pa.RecordBatch) -> list[tuple[bytes, bytes, str]]:
+    """Who lost what, by row."""
+    ids, hashes = sealing.hash_ids(batch), columns.stored_hashes(batch)
+    texts = batch.column(LOST).to_pylist()
+    return [(one.tobytes(), other.tobytes(), text) for one, other, text in zip(ids, hashes, texts, strict=True)]
 
 
 def read_losers(storage: Storage, number: int, batch_rows: int = 1000) -> Iterator[pa.RecordBatch]:

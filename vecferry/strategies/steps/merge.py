@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vecferry import batch as columns
 from vecferry import failpoints
 from vecferry.archive import DeltaRows
-from vecferry.archive.conflicts import write_losers
+from vecferry.archive.conflicts import add_losers
 from vecferry.config import MigrationConfig
 from vecferry.contract import Source
 from vecferry.errors import UnsafeRoute
@@ -204,7 +204,7 @@ def write_return(ref: Ref, decide: Decide, settlement: Settlement) -> Weighed:
     weighed = replace(weighed, listed={**weighed.listed, **listed})
     allowed = _braked(work, outcome, settlement, left)
     if outcome.losers:
-        write_losers(work.archive.storage, number, work.plan.schema.vectors, outcome.losers)
+        add_losers(work.archive.storage, number, work.plan.schema.vectors, outcome.losers)
     Seen.save(seen_path(work, number), maker.seen)
     failpoints.reached("return.written")
     if written.receipt.rows:
