@@ -7,8 +7,9 @@ from pathlib import Path
 from vecferry.errors import BadOption, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.model import JsonObject
+from vecferry.operations import workspaces
 from vecferry.operations.serving import route
-from vecferry.operations.workspaces import is_rolling, roll_back
+from vecferry.operations.workspaces import is_rolling
 from vecferry.strategies import rollback as strategy
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import Figures
@@ -62,7 +63,7 @@ def rollback(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) ->
     store they are sent back, and there are no figures.
     """
     if is_rolling(open_work(ref).migration):
-        roll_back(runner, ref, (), said)
+        workspaces.roll_back(runner, ref, (), said)
         return {}
     if _reads_alone(ref):
         send_reads_back(runner, ref)
@@ -76,6 +77,9 @@ def route_only(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) 
 
     Raises UnsafeRoute for a migration that cannot be rolled back, with writes released.
     """
+    if is_rolling(open_work(ref).migration):
+        workspaces.lead_back(runner, ref, (), said)
+        return {}
     if _reads_alone(ref):
         send_reads_back(runner, ref)
         return {}
@@ -88,6 +92,9 @@ def merge(runner: Runner, ref: Ref, said: Settlement = strategy.UNDECIDED) -> Js
 
     Raises as `rollback` does; the state stays ROLLED_BACK_UNMERGED then.
     """
+    if is_rolling(open_work(ref).migration):
+        workspaces.merge(runner, ref, (), said)
+        return {}
     strategy.merge(runner, ref, said)
     return open_work(ref).fact(RETURN_FACT) or {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,17 +81,24 @@ def standing(ledger: Ledger, migration: Migration) -> Standing:
     route = ledger.route(migration.route)
     mine = route is not None and route.migration == migration.id
     serving = ledger.ask_route(migration.route) if mine else None
-    lease = ledger.holder(migration_resource(migration.id))
+    parts = [migration.id, *(one.id for one in ledger.children(migration.id))]
+    lease = _at_work(ledger, parts)
     at = None if serving is None else serving.at
     working = lease is not None and (at is None or lease.expires_at > at) and not lease.holder.is_dead()
     return Standing(
         at,
         _observed(ledger, migration) if mine and migration.state in _FOLLOWED else (),
         tuple(one for one in ledger.pauses(migration.id) if one.released_at is None),
-        tuple(ledger.deltas(migration.id, open_only=True)),
-        tuple(ledger.open_hook_intents(migration.id)),
+        tuple(delta for name in parts for delta in ledger.deltas(name, open_only=True)),
+        tuple(call for name in parts for call in ledger.open_hook_intents(name)),
         lease if working else None,
     )
+
+
+def _at_work(ledger: Ledger, parts: Sequence[str]) -> Lease | None:
+    """The lease of a migration, or of that of its workspaces which a run is at."""
+    found = (ledger.holder(migration_resource(name)) for name in parts)
+    return next((one for one in found if one is not None), None)
 
 
 def _observed(ledger: Ledger, migration: Migration) -> tuple[Observed, ...]:

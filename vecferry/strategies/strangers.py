@@ -15,13 +15,17 @@ import pyarrow.csv as csv
 
 from vecferry import batch as columns
 from vecferry import sealing
+from vecferry.align import align
 from vecferry.contract import Target
+from vecferry.errors import DataDiffer
 from vecferry.idtable import IdTable
 from vecferry.model import IDS_ONLY, Slice
+from vecferry.strategies.catching_up import same_of
 from vecferry.strategies.work import Work
 from vecferry.transfer import retry
+from vecferry.transfer.ways import Forward
 
-__all__ = ["STRANGERS_FACT", "Listed", "all_ids", "listed_ids"]
+__all__ = ["STRANGERS_FACT", "Listed", "all_ids", "listed_ids", "require_own"]
 
 STRANGERS_FACT = "strangers in the new store"
 """`{"count": ..., "listed": FILE, "examples": [...]}`: what the last look found of them."""
@@ -54,6 +58,25 @@ def listed_ids(work: Work, reader: Target, expected: IdTable) -> Listed:
     _keep(work, found)
     known = IdTable(map(sealing.hash_ids, found))
     return Listed(counted - len(known), (_without(batch, known) for batch in all_ids(reader)))
+
+
+def require_own(work: Work, originals: pa.RecordBatch) -> None:
+    """Raise DataDiffer where the new store has other versions of these records: the application wrote them."""
+    mapping, target = work.plan.mapping, work.target()
+    expected = mapping.expected(originals)
+    there = retry.call(work.config.retry_budget_s, partial(target.fetch, columns.ids_of(expected)))
+    if not there.num_rows:
+        return
+    pairs = align(expected, there)
+    other = ~same_of(Forward(mapping))(pairs.expected, pairs.actual).all(axis=1)
+    if other.any():
+        names = [str(name) for name in columns.record_ids(columns.ids_of(pairs.actual.filter(pa.array(other))))]
+        raise DataDiffer(
+            f"{target.url} holds {len(names):,} records of this workspace in another version: "
+            f"{', '.join(names[:_SHOWN])}",
+            advice="the application wrote them there before its workspace has moved; see which version is right, and "
+            "delete the other",
+        )
 
 
 def _strangers(reader: Target, expected: IdTable) -> list[pa.RecordBatch]:

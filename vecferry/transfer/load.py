@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pyarrow as pa
@@ -18,8 +19,18 @@ from vecferry.transfer.limits import Limits
 __all__ = ["load_part"]
 
 
-def load_part(archive: Archive, number: int, mapping: Mapping, target: Target, limits: Limits) -> int:
-    """Write every record of a part; returns the rows. Writing a part twice gives the same collection."""
+def load_part(
+    archive: Archive,
+    number: int,
+    mapping: Mapping,
+    target: Target,
+    limits: Limits,
+    before: Callable[[pa.RecordBatch], None] | None = None,
+) -> int:
+    """Write every record of a part; returns the rows. Writing a part twice gives the same collection.
+
+    `before` looks at the originals of each batch before they are written, and raises where that must not be.
+    """
     takes_nonfinite = target.capabilities().vectors.nonfinite
     rows = 0
     with progress.provisional(limits.moved) as moved:
@@ -29,6 +40,8 @@ def load_part(archive: Archive, number: int, mapping: Mapping, target: Target, l
             mapped = mapping.forward(originals)
             if not takes_nonfinite:
                 refuse_nonfinite(mapped, originals, target.url)
+            if before is not None:
+                before(originals)
             retry.call(limits.retry_budget_s, partial(target.write, mapped))
             failpoints.reached("load.batch_written")
             rows += batch.num_rows

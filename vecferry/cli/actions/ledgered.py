@@ -103,8 +103,9 @@ def _status_sheet(found: look.Status, document: dict[str, Any], behind: Lag | No
         ("archive", document["migration"]["archive"]),
         ("started", f"{migration.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("changed", f"{migration.changed_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("slices", f"{done['slices']}: {phases}" if done["slices"] else "not planned yet"),
     ]
+    if not is_rolling(migration):
+        rows.append(("slices", f"{done['slices']}: {phases}" if done["slices"] else "not planned yet"))
     if found.verdict is not None:
         rows.append(("verdict", verdict_text(plain.from_plain(Verdict, dict(found.verdict)))))
     if behind is not None:

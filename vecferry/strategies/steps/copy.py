@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from vecferry import failpoints
 from vecferry.archive import verify
@@ -12,6 +13,7 @@ from vecferry.errors import ArchiveDamaged, DataDiffer, TargetNotEmpty, UnsafeRo
 from vecferry.ledger import SliceRow, State
 from vecferry.model import Receipt
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.strangers import require_own
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer.decoded import make_mark
 from vecferry.transfer.export import export_slice as export_to_part
@@ -75,7 +77,8 @@ def copy_slice(ref: Ref, number: int) -> int:
     receipt = _export(work, row)
     if row.loaded_at is None:
         with at_most("load", work, work.target().capabilities().parallel_writes):
-            load_part(work.archive, number, work.plan.mapping, work.target(), work.limits("load"))
+            before = partial(require_own, work) if _is_served(work) else None
+            load_part(work.archive, number, work.plan.mapping, work.target(), work.limits("load"), before)
         work.ledger.record_loaded(ref.migration, number, ref.token)
         failpoints.reached("copy.slice_recorded")
     return receipt.rows
