@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -244,6 +245,20 @@ def test_what_the_way_is_measured_with_is_gone_before_anybody_is_asked(harness: 
         with pytest.raises(Stopped, match="declined"):
             harness.run(ref)
         assert [one.name for one in client.get_collections().collections] == ["docs"]
+
+
+@pytest.mark.slow
+def test_a_store_that_takes_no_scratch_collection_is_not_measured(harness: Harness, server: QdrantServer) -> None:
+    """Its name is taken by somebody else: left alone, and the form says that the new store's speed is not known."""
+    harness.answer = False
+    ref = harness.start(place(server, "docs"), place(server, "new"), STRATEGY, approve="ask")
+    name = f"vecferry_scratch_{hashlib.sha256(ref.migration.encode()).hexdigest()[:12]}"
+    with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+        client.create_collection(name, models.VectorParams(size=2, distance=models.Distance.DOT))
+        with pytest.raises(Stopped, match="declined"):
+            harness.run(ref)
+        assert client.collection_exists(name)
+    assert any("it was not measured" in line for line in harness.forms[0].lines)
 
 
 @pytest.mark.slow

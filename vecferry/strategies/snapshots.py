@@ -75,7 +75,8 @@ class Moment(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Seconds a record, measured with the first `rows`: reading and hashing it in the old store, writing it to a part
-    and reading that, writing it to the new store, reading it back from there and comparing it.
+    and reading that, writing it to the new store, reading it back from there and comparing it. `unknown` says why the
+    new store was not measured; it is taken for as fast as the old one then.
     """
 
     rows: int = 0
@@ -83,6 +84,7 @@ class Rates:
     part_s: float = 0.0
     write_s: float = 0.0
     compare_s: float = 0.0
+    unknown: str = ""
 
     @property
     def copy_s(self) -> float:
@@ -91,7 +93,8 @@ class Rates:
 
     def __str__(self) -> str:
         pairs = (("read", self.read_s), ("written", self.write_s), ("compared", self.compare_s))
-        return ", ".join(f"{name} {1 / max(seconds, 1e-9):,.0f}" for name, seconds in pairs)
+        known = pairs[:1] if self.unknown else pairs
+        return ", ".join(f"{name} {1 / max(seconds, 1e-9):,.0f}" for name, seconds in known)
 
 
 @dataclass(frozen=True, slots=True)

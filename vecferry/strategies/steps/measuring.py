@@ -1,6 +1,6 @@
 """How long will a copy take? A sample of the old store goes the whole way, into a scratch collection beside the target.
 
-Nothing else may be written before somebody has agreed; and who may not make a collection there learns it now.
+Nothing else may be written before somebody has agreed. A store that takes no scratch collection is not measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vecferry import batch as columns
 from vecferry import failpoints, sealing
 from vecferry.address import Address, above
 from vecferry.contract import Reader, Target
-from vecferry.errors import StoreRefused, VecferryError
+from vecferry.errors import StoreRefused, TargetNotEmpty, VecferryError
 from vecferry.model import ALL_PARTS
 from vecferry.stores import registry
 from vecferry.strategies.snapshots import Rates
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def measured(work: Work) -> Rates:
-    """Seconds a record for each part of the way. Raises what the target raises where it makes no collection."""
+    """Seconds a record for each part of the way."""
     sample, read_s = _sample(work)
     rows = sum(batch.num_rows for batch in sample)
     if not rows:
@@ -44,8 +44,10 @@ def measured(work: Work) -> Rates:
     public = work.config.target.public()
     if registry.holds_files(public.scheme):  # there it is the archive's work once more
         return Rates(rows, read_s / rows, part_s / rows, part_s / rows, read_s / rows)
-    write_s, fetch_s = _on_scratch(work, sample)
-    return Rates(rows, read_s / rows, part_s / rows, write_s / rows, fetch_s / rows)
+    taken = _on_scratch(work, sample)
+    if isinstance(taken, str):
+        return Rates(rows, read_s / rows, part_s / rows, read_s / rows, read_s / rows, taken)
+    return Rates(rows, read_s / rows, part_s / rows, taken[0] / rows, taken[1] / rows)
 
 
 def _timed(act: Callable[[], T]) -> tuple[T, float]:
@@ -84,14 +86,20 @@ def _as_part(batch: pa.RecordBatch) -> None:
     pq.read_table(pa.BufferReader(out.getvalue()))
 
 
-def _on_scratch(work: Work, sample: list[pa.RecordBatch]) -> tuple[float, float]:
-    """Seconds for writing the sample, and for reading it back and comparing it. The collection is dropped again."""
+def _on_scratch(work: Work, sample: list[pa.RecordBatch]) -> tuple[float, float] | str:
+    """Seconds for writing the sample, and for reading it back and comparing it. The collection is dropped again.
+
+    Or why there is none: a quota, rights, a name that is taken.
+    """
     work.release()
     place, mark = _scratch(work), {_SCRATCH: work.ref.migration}
     with under_rules(registry.open_target(place), work.config) as target:
         if target.exists() and target.mark() == mark:
             target.drop()  # a run died here
-        target.create(work.plan.mapping.target_schema, mark)
+        try:
+            target.create(work.plan.mapping.target_schema, mark)
+        except (StoreRefused, TargetNotEmpty) as error:
+            return str(error)
         failpoints.reached("snapshot.scratch_made")
         try:
             target.begin_load()

@@ -71,8 +71,7 @@ _DATABASE = "chroma.sqlite3"
 def choose_snapshot(ref: Ref) -> None:
     """Choose how the snapshot is taken, and measure how fast a copy goes, before anybody is asked.
 
-    Raises BadOption for a folder that is none, PlanRefused where the pause would be longer than its limit, and what the
-    target raises where it makes no collection.
+    Raises BadOption for a folder that is none, PlanRefused where the pause would be longer than its limit.
     """
     work = open_work(ref)
 

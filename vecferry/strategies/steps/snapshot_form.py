@@ -5,7 +5,7 @@ from __future__ import annotations
 from vecferry.routing.hook_plan import switch_plan
 from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
-from vecferry.strategies.snapshots import way_chosen
+from vecferry.strategies.snapshots import Rates, way_chosen
 from vecferry.strategies.steps.approval import CHECK_FAILED
 from vecferry.strategies.work import Work, open_work
 
@@ -32,8 +32,7 @@ def _lines(work: Work) -> list[str]:
         f"what the old store holds when writes have paused is what moves: {work.plan.rows:,} records at the last count",
         *switch_plan(config.hooks, work.alias_plan().says),
         *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
-        f"writes pause for the whole copy, about {way.pause_s:,.0f} s, by {way.rates.rows:,} records that went the "
-        f"whole way into a scratch collection, which was dropped again (records a second: {way.rates})",
+        f"writes pause for the whole copy, about {way.pause_s:,.0f} s, {_measured(way.rates)}",
         f"after {config.pause_limit_s:,.0f} s without a switch all is undone and writes go on in the old store",
         "the old store is read whole before and after the snapshot; a difference undoes it",
         "what is written to the old store after the switch is listed, not moved",
@@ -43,3 +42,10 @@ def _lines(work: Work) -> list[str]:
         f"way back: vecferry rollback {name} (the new store stays too)",
         f"a yes is good for one pause, and for {config.approve_valid_s / 3600:,.0f} h",
     ]
+
+
+def _measured(rates: Rates) -> str:
+    per_s = f"(records a second: {rates})"
+    if rates.unknown:
+        return f"if the new store is as fast as the old one {per_s}: it was not measured, {rates.unknown}"
+    return f"by {rates.rows:,} records that went the whole way, and are gone again {per_s}"
