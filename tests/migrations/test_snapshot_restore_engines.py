@@ -294,3 +294,18 @@ def test_a_qdrant_collection_that_changes_on_the_way_is_exported(harness: Harnes
     ref = harness.migrate(place(server, "docs"), place(server, "new"), STRATEGY, metric="euclid", consent=["metric"])
     assert kind_of(ref) is SnapshotKind.ARCHIVE
     assert harness.records(place(server, "new")).keys() == harness.records(place(server, "docs")).keys()
+
+
+@pytest.mark.slow
+def test_an_alias_of_the_old_store_never_leads_to_what_is_measured_with(
+    harness: Harness, server: QdrantServer, tmp_path: Path
+) -> None:
+    """Aliases go along with the collection that is switched to, and so the records go through the archive."""
+    with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+        alias = models.CreateAlias(collection_name="docs", alias_name="live")
+        client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    with QdrantServer(tmp_path / "other") as other:
+        ref = harness.migrate(place(server, "docs"), place(other, "docs"), STRATEGY)
+        assert kind_of(ref) is SnapshotKind.ARCHIVE
+        with contextlib.closing(QdrantClient(port=other.rest_port, check_compatibility=False)) as client:
+            assert [(one.alias_name, one.collection_name) for one in client.get_aliases().aliases] == [("live", "docs")]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -71,8 +72,8 @@ def _sample(work: Work) -> tuple[list[pa.RecordBatch], float]:
     return found, taken_s
 
 
-def _read_one(batches: object) -> pa.RecordBatch | None:
-    batch: pa.RecordBatch | None = next(batches, None)  # type: ignore[call-overload]
+def _read_one(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    batch = next(batches, None)
     if batch is not None:
         sealing.hash_ids(batch)
         sealing.hash_parts(batch)
@@ -97,7 +98,7 @@ def _on_scratch(work: Work, sample: list[pa.RecordBatch]) -> tuple[float, float]
         if target.exists() and target.mark() == mark:
             target.drop()  # a run died here
         try:
-            target.create(work.plan.mapping.target_schema, mark)
+            target.create(replace(work.plan.mapping.target_schema, features=()), mark)  # an alias is no scratch
         except (StoreRefused, TargetNotEmpty) as error:
             return str(error)
         failpoints.reached("snapshot.scratch_made")
