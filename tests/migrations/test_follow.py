@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,34 @@ def test_s3_a_sync_that_was_killed_is_finished_by_the_next_or_by_a_rollback(
     done = harness.rollback(ref)
     assert done["kept"] == 0
     assert harness.records(old).keys() == harness.records(new).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_s6_syncs_under_an_application_that_writes_lose_nothing(harness: Harness, docs: str, seed: int) -> None:
+    """While the new store is written without a rest, syncs follow, and a rollback brings exactly what it holds."""
+    new, dice = f"{docs}-new", random.Random(seed)
+    loose = {"max_deletes": 1000, "max_changes": 100_000, "absence_wait_s": 0, "driver_timeout_s": 0}
+    ref = harness.migrate(docs, new, sync=loose, hooks={"write_timeout_s": 0})
+    stop = threading.Event()
+
+    def application() -> None:
+        while not stop.is_set():
+            name = f"doc-{dice.randrange(80)}"
+            if dice.random() < 0.3:
+                write(new, delete=(name,))
+            else:
+                write(new, edited(name, f'{{"n":{dice.randrange(1000)}}}'))
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    try:
+        carried = [harness.sync(ref).carried for _ in range(4)]
+    finally:
+        stop.set()
+        thread.join()
+    assert any(carried)
+    held = contents(new)
+    harness.rollback(ref)
+    assert contents(docs) == held
+    assert not harness.ledger.deltas(ref.migration, open_only=True)

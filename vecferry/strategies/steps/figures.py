@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vecferry import failpoints
+from vecferry.ledger import Direction
 from vecferry.model import JsonObject
 from vecferry.strategies import telling
+from vecferry.strategies.catching_up import open_deltas
 from vecferry.strategies.reversing import does_follow
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.steps.merge import Weighed
@@ -21,13 +23,14 @@ FIGURES_FACT = "rollback figures"
 def keep_figures(ref: Ref, found: Weighed, carried: MergeCounts | None) -> JsonObject:
     """Keep what is left to carry (`found`), and what this sync carried to the old store (None: it only looked)."""
     work = open_work(ref)
+    left = [] if carried is None else open_deltas(work, Direction.REVERSE)  # met by a write: merged anew by the next
     pause_s, leads_to, copies = foresee_return(ref, found)
     figures: JsonObject = {
         "at": telling.serving(work).at.isoformat(),
         "reverse": "follow" if does_follow(work) else "hold",
         "would_be": found.counts.numbers(),
         "examples": {name: list(ids) for name, ids in found.counts.examples.items()},
-        "still_changing": found.waiting + found.incomplete,
+        "still_changing": found.waiting + found.incomplete + sum(delta.receipt.rows for delta in left),
         "seconds": found.seconds,
         "pause_s": pause_s,
         "leads_to": leads_to,
