@@ -64,8 +64,8 @@ class Pauses(Database):
             known(write.connection, migration_id)
             require(write, token, migration_id)
             _refuse_foreign(write, name, migration_id, workspace)
+            subject = within(write.connection, migration_id, workspace)
             if approval is not None:
-                subject = within(write.connection, migration_id, workspace)
                 use(write, migration_id, approval, kind_for(state_to, subject), workspace=subject)
             pause = _stored(write, name, migration_id, workspace, ttl_s, approval)
             told = {**(detail or {}), "route": name, "pause": pause.token, "ttl_s": ttl_s}
