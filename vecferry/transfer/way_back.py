@@ -149,11 +149,8 @@ class Merging:
         outcome.waiting += int((~sure).sum())
         known = group.known
         if not sure.all():
-            known = known.filter(pa.array(sure))
-            old, new = (
-                _only(old, known),
-                self._of_these(Group(known, sure[sure], group.natives), links.filter(pa.array(sure)), new),
-            )
+            known, links = known.filter(pa.array(sure)), links.filter(pa.array(sure))
+            old, new = _only(old, known), self._of_these(Group(known, sure[sure], group.natives), links, new)
         live = known.filter(_live(known))
         records = self.archive.fetch(columns.ids_of(live))
         intents = self.intents(columns.ids_of(known))
