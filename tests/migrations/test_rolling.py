@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import collections
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
 
+from tests.support.application import SECRET, Application, Memory
 from tests.support.migrating import Harness, schema
 from vecferry import address, batch, canonical
 from vecferry.errors import BadOption, DataDiffer, NotFound, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import DEFAULT_WORKSPACE, MISSING_WORKSPACE, Hold, State, workspace_key
 from vecferry.model import IdKind, RecordId
 from vecferry.operations import ending, migrations, pausing, routes, workspaces
+from vecferry.operations.standing import standing
 from vecferry.stores import registry
 from vecferry.strategies import rolling as strategy
 from vecferry.strategies import waves
@@ -520,3 +525,45 @@ def test_500_workspaces_are_a_few_tasks_for_each_wave(
     once = [name for name in tasks if not name.endswith("_wave")]
     assert (tasks.count("fill_wave"), tasks.count("switch_wave")) == (2, 2)
     assert len(once) + 2 * 51 < 200
+
+
+class Tenants(Application):
+    """An application that keeps one memory for each workspace, and one for the whole collection."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.memories = collections.defaultdict(lambda: Memory(url=url))
+
+    def _say_what_it_does(self, handler: Any) -> None:
+        asked = dict(parse_qsl(urlsplit(handler.path).query))
+        self.memory = self.memories[asked.get("workspace", "")]
+        super()._say_what_it_does(handler)
+
+    def _act(self, handler: Any, call: dict[str, Any]) -> None:
+        self.memory = self.memories[call["workspace"] or ""]
+        super()._act(handler, call)
+
+
+@pytest.mark.slow
+def test_s9_s12_hooks_and_the_route_file_are_told_of_each_workspace(harness: Harness, old: str, new: str) -> None:
+    """Each is paused, switched and released under its own name; the last group under that of the whole."""
+    with Tenants(old) as application:
+        secret = harness.folder / "secret"
+        secret.write_text(SECRET)
+        hook = {"webhook": application.hook, "secret": {"file": str(secret)}, "timeout_s": 10}
+        file = harness.folder / "route.json"
+        hooks = {"pause": hook, "release": hook, "switch": hook, "read_back": hook, "write_timeout_s": 0}
+        ref = start(harness, old, new, wave=1, hooks=hooks | {"route_file": str(file)})
+        harness.run(ref)
+        found = {name: memory.actions() for name, memory in application.memories.items()}
+        told = {name: [action for action in actions if action != "read_back"] for name, actions in found.items()}
+        assert told == {name: ["pause", "switch", "release"] for name in ('"a"', '"b"', "")}
+        assert {memory.url for memory in application.memories.values()} == {new}
+        content = json.loads(file.read_text())
+        assert content["url"] == new
+        assert {key: entry["url"] for key, entry in content["workspaces"].items()} == {'"a"': new, '"b"': new}
+        workspaces.roll_back(harness.runner, ref, ["a"], routes.settlement())
+        assert application.memories['"a"'].url == old
+        assert application.memories[""].url == new
+        assert json.loads(file.read_text())["workspaces"]['"a"']["url"] == old
+        assert standing(harness.ledger, harness.migration(ref)).differences == ()

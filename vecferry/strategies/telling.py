@@ -74,6 +74,11 @@ def publish(work: Work) -> None:
     failpoints.reached("hooks.file_written")
 
 
+def _told_of(work: Work) -> str | None:
+    """Which workspace an application is told of: the group of all others moves with the whole collection."""
+    return None if work.workspace == DEFAULT_WORKSPACE else work.workspace
+
+
 def request(work: Work, action: Action, pause: Pause | None) -> HookRequest:
     """What is said of the route as it stands: the same for the same pause and epoch."""
     route = work.ledger.route(work.migration.route, work.workspace)
@@ -87,7 +92,7 @@ def request(work: Work, action: Action, pause: Pause | None) -> HookRequest:
         url=now.url,
         reads_url=now.reads_url,
         token=0 if pause is None else pause.token,
-        workspace=work.workspace,
+        workspace=_told_of(work),
         previous_url=None if route is None else route.previous_url,
         ttl_s=lasts_s if action is Action.PAUSE else None,
         reason="rollback" if _leads_back(work, now) else "cutover",
@@ -148,7 +153,7 @@ def _reached(hook: Hook, made: Call, budget_s: float) -> Reply:
 
 def calls(work: Work, action: Action) -> list[Told]:
     """The calls of one kind that the ledger knows, in order."""
-    return [one for one in work.ledger.hooks(work.migration.id, action) if one.workspace == work.workspace]
+    return [one for one in work.ledger.hooks(work.migration.id, action) if one.workspace == _told_of(work)]
 
 
 def acknowledged(told: list[Told], token: int) -> Told | None:
