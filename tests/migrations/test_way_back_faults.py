@@ -15,13 +15,15 @@ from tests.migrations.test_rollback import write as put
 from tests.support.application import Application
 from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
-from vecferry import batch
+from tests.support.raw_collections import Place, generate, make_source
+from vecferry import address, batch
 from vecferry.archive import verify
 from vecferry.archive.conflicts import read_losers
-from vecferry.errors import UnsafeRoute
+from vecferry.errors import StoreRefused, UnsafeRoute
 from vecferry.ledger import Direction, State
 from vecferry.model import IdKind
-from vecferry.operations import routes
+from vecferry.operations import ending, routes
+from vecferry.stores import registry
 from vecferry.strategies import steps, telling
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import open_work
@@ -395,6 +397,25 @@ def test_s18_a_merge_writes_only_while_its_pause_holds(harness: Harness, docs: s
     harness.merge(ref, prefer="new")
     assert harness.migration(ref).state is State.ROLLED_BACK
     assert contents(docs) == contents(f"{docs}-new")
+
+
+@pytest.mark.slow
+def test_s17_a_store_that_refuses_the_first_write_leaves_nothing_open(harness: Harness, tmp_path: Path) -> None:
+    """A Milvus collection with fields of its owner's takes no record of ours: told before any pause, and `complete`
+    is not stopped by what could never be written."""
+    old = make_source("milvus+path", Place(tmp_path), "docs", generate(60, 8))
+    ref = harness.migrate(old, f"memory:///{tmp_path.name}-new", reverse="hold", **QUICK)
+    with registry.open_target(address.parse(new_of(harness, ref))) as store:
+        row = batch.drop_hashes(next(iter(store.read(store.slices(1)[0]))).slice(0, 1))
+        made = batch.make(["x"], IdKind.STRING, payloads=[b'{"edited":true}']).column(batch.PAYLOAD)
+        at = row.schema.get_field_index(batch.PAYLOAD)
+        store.write(row.set_column(at, row.schema.field(at), made))
+    with pytest.raises(StoreRefused):
+        harness.rollback(ref)
+    assert (harness.migration(ref).state, serving(harness, ref).writes) == (State.SWITCHED, "open")
+    assert not harness.ledger.deltas(ref.migration, open_only=True)
+    ending.complete(harness.runner, ref)
+    assert harness.migration(ref).state is State.COMPLETED
 
 
 @pytest.mark.slow

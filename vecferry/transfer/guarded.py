@@ -13,18 +13,24 @@ __all__ = ["GuardedTarget"]
 
 
 class GuardedTarget(ForwardingTarget):
-    """`check` runs before each write and each delete, the repeated ones too, and raises where it may not be."""
+    """`check` runs before each write and each delete, the repeated ones too, and raises where it may not be.
+
+    `calls` counts those that were made.
+    """
 
     def __init__(self, inner: Target, check: Callable[[], object]) -> None:
         super().__init__(inner)
         self._check = check
+        self.calls = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._check()
+        self.calls += 1
         self.inner.write(batch)
 
     def delete(self, ids: pa.RecordBatch) -> None:
         self._check()
+        self.calls += 1
         self.inner.delete(ids)
 
     def around(self, inner: Target) -> Target:

@@ -18,7 +18,7 @@ from vecferry import failpoints, hashing, sealing
 from vecferry.address import Address
 from vecferry.archive import DeltaRows
 from vecferry.contract import Reader, Source
-from vecferry.errors import DataDiffer
+from vecferry.errors import DataDiffer, StoreRefused
 from vecferry.ledger import Delta, Direction, State
 from vecferry.model import Metric, Part
 from vecferry.strategies.catching_up import commit_deltas, open_deltas, require_direction, same_of
@@ -132,6 +132,10 @@ def _load(work: Work, delta: Delta) -> bool:
         _let_calls_end(work)
         mark_left(work, [delta.number])
         return False
+    except StoreRefused:
+        if writer.calls <= 1:  # nothing was written: no open delta shall stand in the way of another end
+            work.ledger.forget_delta(ref.migration, delta.number, ref.token)
+        raise
     if (done.unknown_fate or again) and not is_of_files(work):
         _let_calls_end(work)
     work.ledger.record_delta_loaded(ref.migration, delta.number, ref.token)
