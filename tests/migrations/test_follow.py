@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.migrations.test_two_steps import edited, write
 from tests.support.migrating import Harness, contents, fill, mixed_batch
-from vecferry import address, batch
 from vecferry.errors import LeaseLost, PlanRefused, StoreRefused, UnsafeRoute
 from vecferry.ledger import State
-from vecferry.model import IdKind, RecordId
 from vecferry.operations import ending
 from vecferry.operations.sync import sync
-from vecferry.stores import memory, registry
+from vecferry.stores import memory
 from vecferry.strategies import steps
 from vecferry.strategies.runner import LocalRunner, Ref
 
@@ -31,22 +30,6 @@ def docs(request: pytest.FixtureRequest) -> str:
     url = f"memory:///{request.node.name}"
     fill(url, [mixed_batch(60)])
     return url
-
-
-def write(url: str, *batches: Any, delete: tuple[str, ...] = ()) -> None:
-    """Write to a store behind the migration's back."""
-    with registry.open_target(address.parse(url)) as store:
-        for item in batches:
-            store.write(item)
-        if delete:
-            store.delete(batch.ids_batch([RecordId(IdKind.STRING, text) for text in delete]))
-
-
-def edited(record: str, payload: str) -> Any:
-    """One record of the source with another payload."""
-    row = mixed_batch(1, first=int(record.removeprefix("doc-")))
-    made = batch.make(["x"], IdKind.STRING, payloads=[payload.encode()]).column(batch.PAYLOAD)
-    return row.set_column(row.schema.get_field_index(batch.PAYLOAD), row.schema.field(batch.PAYLOAD), made)
 
 
 def figures(harness: Harness, ref: Ref) -> Any:

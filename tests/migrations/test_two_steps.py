@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,10 +62,10 @@ def write(url: str, *batches: Any, delete: tuple[str, ...] = ()) -> None:
             store.delete(batch.ids_batch([RecordId(IdKind.STRING, text) for text in delete]))
 
 
-def edited(record: str) -> Any:
+def edited(record: str, payload: str = '{"edited":true}') -> Any:
     """One record of the source with another payload."""
     row = mixed_batch(1, first=int(record.removeprefix("doc-")))
-    made = batch.make(["x"], IdKind.STRING, payloads=[b'{"edited":true}']).column(batch.PAYLOAD)
+    made = batch.make(["x"], IdKind.STRING, payloads=[payload.encode()]).column(batch.PAYLOAD)
     return row.set_column(row.schema.get_field_index(batch.PAYLOAD), row.schema.field(batch.PAYLOAD), made)
 
 
@@ -348,3 +350,35 @@ def test_s13_a_second_step_that_was_cut_off_is_undone_to_new_reads_or_led_on(
     assert (application.memory.url, application.memory.writes) == (new, "open")
     assert harness.records(new) == harness.records(old)
     harness.ledger.verify_audit()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_s15_passes_under_an_application_that_writes_the_old_store_stay_close(
+    harness: Harness, docs: str, seed: int
+) -> None:
+    """While reads are new and writes go on, no pass takes its own records for somebody else's; the switch finds all."""
+    new, dice = f"{docs}-new", random.Random(seed)
+    loose = {"max_deletes": 1000, "max_changes": 100_000, "absence_wait_s": 0, "driver_timeout_s": 0}
+    ref = watching(harness, docs, new, sync=loose)
+    stop = threading.Event()
+
+    def application() -> None:
+        while not stop.is_set():
+            name = f"doc-{dice.randrange(80)}"
+            if dice.random() < 0.3:
+                write(docs, delete=(name,))
+            else:
+                write(docs, edited(name, f'{{"n":{dice.randrange(1000)}}}'))
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    try:
+        carried = [harness.sync(ref).carried for _ in range(4)]
+    finally:
+        stop.set()
+        thread.join()
+    assert any(carried)
+    harness.run(ref)
+    assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
+    assert contents(new) == contents(docs)
