@@ -6,6 +6,8 @@ leads forward, or a person decides. Writes are released last of all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vecferry.errors import DataDiffer, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.strategies import steps
@@ -30,9 +32,10 @@ from vecferry.strategies.two_steps import move_reads, require_only_ours
 from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 
-__all__ = ["ask", "cut_over"]
+__all__ = ["UNDER_WAY", "ask", "cut_over", "finish", "give_up", "look_for_the_last_time", "take_up", "take_up_or"]
 
-_UNDER_WAY = frozenset({State.FROZEN, State.SWITCHING, State.SWITCHED})
+UNDER_WAY = frozenset({State.FROZEN, State.SWITCHING, State.SWITCHED})
+"""States of a switch that was begun."""
 
 
 def cut_over(run: Runner, ref: Ref) -> None:
@@ -42,7 +45,7 @@ def cut_over(run: Runner, ref: Ref) -> None:
     What a dead run left is gone on with where that is safe, else undone and begun anew.
     """
     problem = None
-    if open_work(ref).migration.state in _UNDER_WAY:
+    if open_work(ref).migration.state in UNDER_WAY:
         with working(ref) as held:
             problem = take_up(run, held)
     if problem is None and open_work(ref).migration.state is not State.SWITCHED:
@@ -50,15 +53,15 @@ def cut_over(run: Runner, ref: Ref) -> None:
             move_reads(run, ref)
         approval = ask(run, ref)
         with working(ref) as held:
-            problem = _switch_once(run, held, approval)
+            problem = take_up_or(run, held, lambda: switch(run, held, approval))
     if problem:
         give_up(run, ref, problem)
 
 
-def _switch_once(run: Runner, held: Ref, approval: int) -> str:
-    """Switch, unless another run did while this one waited for its answer: then what that one left is gone on with."""
-    problem = take_up(run, held) if open_work(held).migration.state in _UNDER_WAY else None
-    return switch(run, held, approval) if problem is None else problem
+def take_up_or(run: Runner, held: Ref, begin: Callable[[], str]) -> str:
+    """Begin the switch, unless another run did while this one waited: then what that one left is gone on with."""
+    problem = take_up(run, held) if open_work(held).migration.state in UNDER_WAY else None
+    return begin() if problem is None else problem
 
 
 def switch(run: Runner, held: Ref, approval: int) -> str:

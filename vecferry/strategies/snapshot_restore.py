@@ -12,7 +12,7 @@ from vecferry.model import Verdict
 from vecferry.strategies import steps
 from vecferry.strategies.asking import ask
 from vecferry.strategies.counting import begin
-from vecferry.strategies.cutover import finish, give_up, look_for_the_last_time, take_up
+from vecferry.strategies.cutover import UNDER_WAY, finish, give_up, look_for_the_last_time, take_up, take_up_or
 from vecferry.strategies.lease import working
 from vecferry.strategies.pausing import release, undone_after_failure
 from vecferry.strategies.prolonging import prolonged
@@ -26,8 +26,6 @@ from vecferry.strategies.work import open_work
 
 __all__ = ["snapshot_restore"]
 
-_UNDER_WAY = frozenset({State.FROZEN, State.SWITCHING, State.SWITCHED})
-
 
 def snapshot_restore(run: Runner, ref: Ref) -> Verdict:
     """Inventory, plan, approve, pause, digest, snapshot, digest, load, validate, switch, release. Ends SWITCHED.
@@ -36,13 +34,13 @@ def snapshot_restore(run: Runner, ref: Ref) -> Verdict:
     before a digest under a new pause has said what of it still counts.
     """
     problem = None
-    if open_work(ref).migration.state in _UNDER_WAY:
+    if open_work(ref).migration.state in UNDER_WAY:
         with working(ref) as held:
             problem = take_up(run, held)
     if problem is None and open_work(ref).migration.state is not State.SWITCHED:
         approval = prepare_and_ask(run, ref)
         with working(ref) as held:
-            problem = move_once(run, held, approval)
+            problem = take_up_or(run, held, lambda: move(run, held, approval))
     if problem:
         give_up(run, ref, problem)
     return plain.from_plain(Verdict, dict(open_work(ref).fact("verdict") or {}))
@@ -62,12 +60,6 @@ def prepare_and_ask(run: Runner, ref: Ref) -> int | None:
         release(run, held)  # in the ledger it is over; an application may wait for this
         run.run(steps.preflight_snapshot, held)
     return ask(run, ref, steps.snapshot_form(ref))
-
-
-def move_once(run: Runner, held: Ref, approval: int | None) -> str:
-    """Move, unless another run did while this one waited for its answer: then what that one left is gone on with."""
-    problem = take_up(run, held) if open_work(held).migration.state in _UNDER_WAY else None
-    return move(run, held, approval) if problem is None else problem
 
 
 def move(run: Runner, held: Ref, approval: int | None) -> str:
