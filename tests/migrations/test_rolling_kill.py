@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.support.migrating import Harness, fill, schema
-from vecferry import batch
-from vecferry.ledger import State, workspace_key
+from vecferry import address, batch, canonical
+from vecferry.ledger import Hold, State, workspace_key
 from vecferry.model import IdKind
 from vecferry.operations import ending, routes, workspaces
+from vecferry.stores import registry
+from vecferry.strategies import rolling, waves
 from vecferry.strategies.runner import Ref
 
 KILLED = -9
@@ -81,3 +84,81 @@ def test_s17_a_rollback_of_workspaces_killed_between_two_is_finished(harness: Ha
     assert {one.state for one in harness.ledger.workspaces(ref.migration)} == {State.ROLLED_BACK}
     assert set(served(harness, ref).values()) == {"chroma+path"}
     ending.discard(harness.runner, ref)
+
+
+def moved(url: str, name: str, workspace: str) -> None:
+    """The application gives a record to another workspace, in place."""
+    with registry.open_target(address.parse(url)) as store:
+        every = [item for part in store.slices(1) for item in store.read(part)]
+        for item in every:
+            payloads = item.column(batch.PAYLOAD).to_pylist()
+            mine = [
+                f'"{name}"' in text or id_text == name
+                for text, id_text in zip(payloads, batch.id_texts(item).to_pylist(), strict=True)
+            ]
+            if any(mine):
+                found = item.filter(pa.array(mine))
+                text = found.column(batch.PAYLOAD)[0].as_py()
+                changed = text.replace(f'"workspace_id":"{name[0]}"', f'"workspace_id":"{workspace}"')
+                at = found.schema.get_field_index(batch.PAYLOAD)
+                store.write(found.set_column(at, found.schema.field(at), pa.array([changed], pa.string())))
+
+
+def tenants(harness: Harness, url: str) -> dict[str, str]:
+    """The workspace of each record."""
+    found = harness.records(url)
+    return {text: canonical.decode(row.payload)["workspace_id"] for (_, text), row in found.items()}
+
+
+def first_switched(harness: Harness, stores: tuple[str, str]) -> Ref:
+    """One of which the workspace a is served by the new store, and the others wait."""
+    ref = harness.start(
+        *stores, "rolling", route="docs", rolling={"moved": "follow"}, sync={"absence_wait_s": 0}, reverse="hold"
+    )
+    rolling.prepare(harness.runner, ref)
+    harness.ledger.hold_workspaces(ref.migration, [2, 3, 4], Hold.PAUSED)
+    harness.run(ref)
+    harness.ledger.hold_workspaces(ref.migration, [2, 3, 4], None)
+    return ref
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["moved.recorded", "moved.loaded"])
+def test_s20_a_run_killed_while_it_carries_a_moved_record_is_finished(
+    harness: Harness, stores: tuple[str, str], point: str
+) -> None:
+    """The record is once in the new store, known to the workspace that has it now, and nothing is open."""
+    ref = first_switched(harness, stores)
+    waves.fill_wave(ref, [2])
+    moved(stores[0], "b-1", "a")
+    assert harness.run_until_killed(ref, f"{point}=kill@1") == KILLED
+    harness.run(ref)
+    assert {one.state for one in harness.ledger.workspaces(ref.migration)} == {State.SWITCHED}
+    assert tenants(harness, stores[1]) == tenants(harness, stores[0])
+    assert tenants(harness, stores[1])["b-1"] == "a"
+    assert not ending.complete(harness.runner, ref).late
+
+
+@pytest.mark.slow
+def test_s20_a_sync_killed_while_it_brings_a_record_back_is_finished(harness: Harness, stores: tuple[str, str]) -> None:
+    """The old store has it once, as the new one has it."""
+    ref = first_switched(harness, stores)
+    waves.fill_wave(ref, [2])
+    moved(stores[1], "a-1", "b")
+    assert harness.sync_until_killed(ref, "moved.written_back=kill") == KILLED
+    harness.sync(ref)
+    assert tenants(harness, stores[0])["a-1"] == tenants(harness, stores[1])["a-1"] == "b"
+    harness.run(ref)
+    assert {one.state for one in harness.ledger.workspaces(ref.migration)} == {State.SWITCHED}
+    assert tenants(harness, stores[0]) == tenants(harness, stores[1])
+
+
+@pytest.mark.slow
+def test_s22_a_complete_killed_between_two_workspaces_is_finished(harness: Harness, stores: tuple[str, str]) -> None:
+    """Those that are completed stay so, and the same command ends the others."""
+    ref = begun(harness, stores)
+    harness.run(ref)
+    assert harness.complete_until_killed(ref, "rolling.workspace_completed=kill@2") == KILLED
+    assert harness.migration(ref).state is State.SWITCHED
+    ending.complete(harness.runner, ref)
+    assert harness.migration(ref).state is State.COMPLETED

@@ -21,7 +21,7 @@ from vecferry.config import MigrationConfig, make_config
 from vecferry.errors import VecferryError
 from vecferry.ledger import Ledger, Migration, Route
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, RecordId, VectorField, VectorKind, Verdict
-from vecferry.operations import migrations, routes
+from vecferry.operations import ending, migrations, routes
 from vecferry.operations.routes import Figures
 from vecferry.operations.sync import sync
 from vecferry.stores import registry
@@ -178,6 +178,10 @@ class Harness:
         """The same for the merge that follows it."""
         return self._in_process(_merge_armed, ref, points)
 
+    def complete_until_killed(self, ref: Ref, points: str) -> int:
+        """The same for the end of a migration."""
+        return self._in_process(_complete_armed, ref, points)
+
     def sync_until_killed(self, ref: Ref, points: str) -> int:
         """The same for a catch-up pass."""
         return self._in_process(_sync_armed, ref, points)
@@ -239,6 +243,12 @@ def _exit_as(run: Callable[[], object]) -> None:
         run()
     except VecferryError as error:
         sys.exit(error.exit_code)
+
+
+def _complete_armed(folder: str, home: str, ref: Ref, points: str) -> None:
+    os.environ["VECFERRY_HOME"] = home
+    failpoints.arm(points)
+    ending.complete(Harness(Path(folder)).runner, ref)
 
 
 def _sync_armed(folder: str, home: str, ref: Ref, points: str) -> None:
