@@ -45,17 +45,35 @@ BORN = 10_000
 """The application's own ids, where ids are numbers, begin here."""
 
 
+Words = tuple[str, ...]
+ROLLBACK: Words = ("rollback",)
+ROUTE_ONLY: Words = ("rollback", "--route-only")
+MERGE: Words = ("merge", "--prefer", "old")
+"""Where both stores were written it is the old one that has what the application wrote last."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """Where a run is killed: the state that it must be in then, the failpoint, and whether it is on the way back."""
+    """Where a run is killed: the state that it must be in then, and the failpoint.
+
+    `killed`: the command on the way back that is killed (none: `migrate` is), after those of `before`, undisturbed.
+    `then`: the commands that end it (none: `resume`, or the killed one again).
+    """
 
     state: State
     point: str
-    back: bool = False
     note: str = ""
+    killed: Words = ()
+    before: tuple[Words, ...] = ()
+    then: tuple[Words, ...] = ()
+
+    @property
+    def ends(self) -> tuple[Words, ...]:
+        """The commands after the kill."""
+        return self.then or (self.killed or ("resume",),)
 
     def __str__(self) -> str:
-        return f"{self.state}{', ' + self.note if self.note else ''}{' (rollback)' if self.back else ''}"
+        return f"{self.state}{', ' + self.note if self.note else ''}{f' ({self.killed[0]})' if self.killed else ''}"
 
 
 CASES = (
@@ -70,14 +88,17 @@ CASES = (
     Case(State.SWITCHING, "cutover.switched", note="route moved"),
     Case(State.SWITCHED, "cutover.ended", note="not released"),
     Case(State.SWITCHED, "look.ended", note="released"),
-    Case(State.SWITCHED, "ledger.delta_recorded", back=True, note="delta recorded"),
-    Case(State.SWITCHED, "delta.batch_written", back=True, note="delta half written"),
-    Case(State.SWITCHED, "return.loaded", back=True, note="delta written"),
-    Case(State.ROLLBACK_FROZEN, "rollback.frozen", back=True),
-    Case(State.ROLLBACK_SWITCHING, "rollback.before_switch", back=True, note="route not moved"),
-    Case(State.ROLLBACK_SWITCHING, "rollback.switched", back=True, note="route moved"),
-    Case(State.ROLLED_BACK, "rollback.ended", back=True, note="not released"),
-    Case(State.ROLLED_BACK, "look.ended", back=True, note="released"),
+    Case(State.SWITCHED, "ledger.delta_recorded", killed=ROLLBACK, note="delta recorded"),
+    Case(State.SWITCHED, "delta.batch_written", killed=ROLLBACK, note="delta half written"),
+    Case(State.SWITCHED, "return.loaded", killed=ROLLBACK, note="delta written"),
+    Case(State.ROLLBACK_FROZEN, "rollback.frozen", killed=ROLLBACK),
+    Case(State.ROLLBACK_SWITCHING, "rollback.before_switch", killed=ROLLBACK, note="route not moved"),
+    Case(State.ROLLBACK_SWITCHING, "rollback.switched", killed=ROLLBACK, note="route moved"),
+    Case(State.ROLLED_BACK, "rollback.ended", killed=ROLLBACK, note="not released"),
+    Case(State.ROLLED_BACK, "look.ended", killed=ROLLBACK, note="released"),
+    Case(State.ROLLED_BACK_UNMERGED, "rollback.route_moved", "route alone", ROUTE_ONLY, (), (ROUTE_ONLY, MERGE)),
+    Case(State.ROLLED_BACK_UNMERGED, "delta.batch_written", "half merged", MERGE, (ROUTE_ONLY,)),
+    Case(State.ROLLED_BACK, "merge.ended", "merged", MERGE, (ROUTE_ONLY,)),
 )
 
 
@@ -279,18 +300,22 @@ def _killed_and_ended(folder: Path, old: str, place: Place, name: str, case: Cas
     }
     config.write_text(yaml.safe_dump(said))
     migrate = ("migrate", "--config", str(config))
-    if case.back:
+    if case.killed:
         _require(_command(folder, migrate), 0, "migrate")
         _require_open(application, "after the switch")
-        _require(_command(folder, ("rollback", _id(folder)), case.point), -signal.SIGKILL, "rollback")
+        for words in case.before:
+            _require(_command(folder, _of(folder, words)), 0, words[0])
+            _require_open(application, f"after {words[0]}")
+        _require(_command(folder, _of(folder, case.killed), case.point), -signal.SIGKILL, case.killed[0])
     else:
         _require(_command(folder, migrate, case.point), -signal.SIGKILL, "migrate")
     found = Ledger.open(folder / "ledger.db").migration(_id(folder)).state
     if found is not case.state:
         raise Wrong(f"killed at {case.point} it is {found}")
     time.sleep(SETTLED_S)  # for the application to go on, where its writes are open
-    _require(_command(folder, ("rollback" if case.back else "resume", _id(folder))), 0, "the command after the kill")
-    _require_open(application, "in the end")
+    for words in case.ends:
+        _require(_command(folder, _of(folder, words)), 0, f"{words[0]} after the kill")
+        _require_open(application, f"after {words[0]}")
 
 
 def _command(folder: Path, words: tuple[str, ...], point: str = "") -> subprocess.CompletedProcess[str]:
@@ -298,6 +323,11 @@ def _command(folder: Path, words: tuple[str, ...], point: str = "") -> subproces
     environment["VECFERRY_FAILPOINTS"] = f"{point}=kill" if point else ""
     command = [sys.executable, "-m", "vecferry", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+
+
+def _of(folder: Path, words: Words) -> Words:
+    """A command about the migration."""
+    return (words[0], _id(folder), *words[1:])
 
 
 def _id(folder: Path) -> str:
@@ -321,10 +351,10 @@ def _difference(servers: Servers, application: Application, folder: Path, name: 
     """What is wrong in the end; `""`: nothing."""
     ledger = Ledger.open(folder / "ledger.db")
     migration, serving = ledger.migration(_id(folder)), ledger.ask_route(name)
-    wanted = State.ROLLED_BACK if case.back else State.SWITCHED
+    wanted = State.ROLLED_BACK if case.killed else State.SWITCHED
     if migration.state is not wanted or serving is None:
         return f"it is {migration.state}, not {wanted}"
-    if (serving.url == migration.target_url) is case.back:
+    if (serving.url == migration.target_url) is bool(case.killed):
         return f"the route leads to {serving.url}"
     rows, mine = held(servers, application, serving.url)
     if mine != application.model:

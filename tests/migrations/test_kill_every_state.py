@@ -15,7 +15,6 @@ NOT_BY_THIS_RUN = {
     "READS_NEW": "in two steps only",
     "COMPLETED": "a person's word, which does nothing under way",
     "ABORTED": "a person's word, which does nothing under way",
-    "ROLLED_BACK_UNMERGED": "of the route alone",
 }
 """States that neither a blue-green run nor its rollback enters."""
 
