@@ -91,7 +91,7 @@ def test_a_ledger_of_the_second_version_goes_on_to_its_switch(second: Path) -> N
     assert (docs.state, notes.state) == (State.READY, State.PLANNED)
     approval = ledger.approval(docs.id)
     assert approval is not None
-    assert (approval.kind, approval.workspaces, approval.expires_at) == (Kind.SWITCH, None, None)
+    assert (approval.kind, approval.expires_at) == (Kind.SWITCH, None)
     assert ledger.ask_approval(docs.id, {"lines": ["docs moves"]}) == approval.number
     switched = ledger.switch_route(
         docs.id, "docs", expected_epoch=1, to_url=docs.target_url, state_from=State.READY, state_to=State.SWITCHED,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ledger.conftest import NEW, OLD, Lease, create, groups_of
 from vecferry.errors import PlanRefused, UnsafeRoute
-from vecferry.ledger import DEFAULT_WORKSPACE, Answer, Kind, Ledger, Migration, Route, State, Workspace, verdict_fact
+from vecferry.ledger import DEFAULT_WORKSPACE, Answer, Ledger, Migration, Route, State, Workspace
 
 A, B, NOBODY = '"a"', '"b"', '"unknown"'
 
@@ -119,52 +119,6 @@ def test_a_rolling_migration_does_not_move_as_a_whole(ledger: Ledger, rolling: M
             event="switched", token=None,
         )  # fmt: skip
     assert urls(ledger, None) == [OLD]
-
-
-def test_s7_one_yes_covers_a_group_of_workspaces_each_once(ledger: Ledger, rolling: Migration) -> None:
-    """It is used up when all of them used it, and covers no other."""
-    number = approved(ledger, rolling, kind=Kind.WORKSPACES, workspaces=[2, 1])
-    switch(ledger, rolling, A, approval=number)
-    found = ledger.approval(rolling.id)
-    assert found is not None
-    assert (found.used_at, found.workspaces) == (None, (1, 2))
-    back(ledger, rolling, A, 2)
-    ledger.move_workspace(rolling.id, 1, [State.ROLLED_BACK], State.READY, event="again")
-    with pytest.raises(UnsafeRoute, match='was used for the workspace "a"'):
-        switch(ledger, rolling, A, approval=number, expected_epoch=3)
-    with pytest.raises(UnsafeRoute, match=r"covers the workspaces \[1, 2\], not default"):
-        switch(ledger, rolling, DEFAULT_WORKSPACE, approval=number)
-    switch(ledger, rolling, B, approval=number)
-    found = ledger.approval(rolling.id)
-    assert found is not None
-    assert found.used_at is not None
-
-
-def test_s7_a_yes_to_all_workspaces_is_used_by_each(ledger: Ledger, rolling: Migration) -> None:
-    """Approved once: without a list every workspace is covered, the default group too."""
-    number = approved(ledger, rolling, kind=Kind.WORKSPACES)
-    for key in (A, B, DEFAULT_WORKSPACE):
-        found = ledger.approval(rolling.id)
-        assert found is not None
-        assert found.used_at is None
-        epoch = ledger.route("docs", key)
-        assert epoch is not None
-        switch(ledger, rolling, key, approval=number)
-    with pytest.raises(UnsafeRoute):
-        ledger.use_approval(rolling.id, number, kind=Kind.WORKSPACES, workspace=A)
-
-
-def test_s7_a_yes_to_workspaces_is_bound_to_their_verdicts(ledger: Ledger, rolling: Migration) -> None:
-    """A new verdict on one that it covers voids it; one on another workspace does not."""
-    number = approved(ledger, rolling, kind=Kind.WORKSPACES, workspaces=[1])
-    ledger.set_fact(rolling.id, verdict_fact(2), {"state": "different"})
-    ledger.set_fact(rolling.id, verdict_fact(), {"state": "different"})
-    assert ledger.ask_approval(
-        rolling.id, {"lines": ["workspaces move"]}, kind=Kind.WORKSPACES, workspaces=[1]
-    ) == number  # fmt: skip
-    ledger.set_fact(rolling.id, verdict_fact(1), {"state": "different"})
-    with pytest.raises(UnsafeRoute, match="another verdict"):
-        switch(ledger, rolling, A, approval=number)
 
 
 def test_s15_reads_move_before_writes(ledger: Ledger, ready: Migration, lease: Lease) -> None:

@@ -5,7 +5,7 @@ Every change is one transaction together with its entry in the audit trail.
 
 from __future__ import annotations
 
-from vecferry.ledger.approvals import Approvals, verdict_fact
+from vecferry.ledger.approvals import Approvals
 from vecferry.ledger.audit import Audit
 from vecferry.ledger.deltas import Deltas
 from vecferry.ledger.groups import Groups
@@ -76,7 +76,6 @@ __all__ = [
     "key_of",
     "migration_resource",
     "settled",
-    "verdict_fact",
     "workspace_key",
     "workspace_value",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,21 +12,18 @@ from vecferry import plain
 from vecferry.errors import ConfigError, NotFound, UnsafeRoute
 from vecferry.ledger import audit
 from vecferry.ledger.database import Database, Write
-from vecferry.ledger.known import known, known_workspace
+from vecferry.ledger.known import known
 from vecferry.ledger.leases import require
 from vecferry.ledger.rows import Answer, Approval, Kind
-from vecferry.ledger.schema import approvals, facts, routes, workspaces
+from vecferry.ledger.schema import approvals, facts, routes
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject
 
-__all__ = ["Approvals", "kind_for", "use", "verdict_fact"]
+__all__ = ["Approvals", "kind_for", "use"]
+
+_VERDICT = "verdict"
 
 _ROLLBACK = frozenset({State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING, State.ROLLED_BACK, State.ROLLED_BACK_UNMERGED})
-
-
-def verdict_fact(workspace: int | None = None) -> str:
-    """The key of the fact that holds a verdict: of the migration, or of the workspace of this number."""
-    return "verdict" if workspace is None else f"verdict:{workspace}"
 
 
 def kind_for(state_to: State | None, workspace: str | None) -> Kind:
@@ -47,14 +43,12 @@ class Approvals(Database):
         token: int | None = None,
         *,
         kind: Kind = Kind.SWITCH,
-        workspaces: Sequence[int] | None = None,
         largest_delta_rows: int | None = None,
         valid_for_s: float | None = None,
     ) -> int:
         """Put a form before a person; its number. It is bound to the route's epoch and the fact `verdict` of now.
 
-        For `workspaces` (their numbers) it is bound to the facts `verdict_fact(number)`, and each may use it once. The
-        yes is worth nothing after `valid_for_s` seconds, nor for a last delta of more than `largest_delta_rows`.
+        The yes is worth nothing after `valid_for_s` seconds, nor for a last delta of more than `largest_delta_rows`.
 
         The same form again has the same number while it waits for its answer, or was approved and not
         used: a run that starts anew finds what was answered meanwhile. After a rejection, a use or its end, and
@@ -63,10 +57,8 @@ class Approvals(Database):
         with self._write() as write:
             known(write.connection, migration_id)
             require(write, token, migration_id)
-            covered = None if workspaces is None else {"numbers": sorted(workspaces)}
-            epoch, verdict = _subject(write.connection, migration_id, covered)
-            bound = {"epoch": epoch, "verdict": verdict, "kind": kind.value, "workspaces": covered}
-            bound["largest_delta_rows"] = largest_delta_rows
+            epoch, verdict = _subject(write.connection, migration_id)
+            bound = {"epoch": epoch, "verdict": verdict, "kind": kind.value, "largest_delta_rows": largest_delta_rows}
             last = _last(write.connection, migration_id)
             if last is not None and _same(last, form, bound) and _open(last, write):
                 return int(last.number)
@@ -116,7 +108,6 @@ class Approvals(Database):
         token: int | None = None,
         *,
         kind: Kind = Kind.SWITCH,
-        workspace: str | None = None,
     ) -> Approval:
         """Take the yes for what follows; `pause_writes` and `switch_route` do it in their own transactions.
 
@@ -124,7 +115,7 @@ class Approvals(Database):
         """
         with self._write() as write:
             require(write, token, migration_id)
-            use(write, migration_id, number, kind, workspace=workspace)
+            use(write, migration_id, number, kind)
             return _approval(_newest(write.connection, migration_id, number))
 
 
@@ -134,7 +125,6 @@ def use(
     number: int,
     kind: Kind,
     *,
-    workspace: str | None = None,
     delta_rows: int | None = None,
     used_before: bool = False,
     last: bool = False,
@@ -145,16 +135,15 @@ def use(
     last one is known and held against what was allowed.
     """
     row = _newest(write.connection, migration_id, number)
-    place = None if workspace is None else known_workspace(write.connection, migration_id, workspace)
-    reason = _reason_against(row, kind, place) or _too_large(row, delta_rows, last)
-    reason = reason or _void(row, *_subject(write.connection, migration_id, row.workspaces))
+    reason = _reason_against(row, kind) or _too_large(row, delta_rows, last)
+    reason = reason or _void(row, *_subject(write.connection, migration_id))
     if not used_before:
-        reason = reason or _spent(row, place, write)
+        reason = reason or _spent(row, write)
     if reason:
         raise _refused(row, reason)
     if not used_before:
-        _spend(write, row, place)
-        told = {"number": number, "epoch": row.epoch, "verdict": row.verdict, "workspace": workspace}
+        _change(write, row, used_at=write.now)
+        told = {"number": number, "epoch": row.epoch, "verdict": row.verdict}
         audit.append(write, "approval used", migration_id, told)
 
 
@@ -165,14 +154,11 @@ def _refused(row: Row[Any], reason: str) -> UnsafeRoute:
     )
 
 
-def _subject(connection: Connection, migration_id: str, covered: JsonObject | None) -> tuple[int, str]:
-    """What a yes is bound to: the route's epoch (0 while it is not registered) and the digest of the verdicts."""
+def _subject(connection: Connection, migration_id: str) -> tuple[int, str]:
+    """What a yes is bound to: the route's epoch (0 while it is not registered) and the digest of the verdict."""
     name = known(connection, migration_id).route
     epoch = connection.scalar(select(routes.c.epoch).where(routes.c.name == name)) or 0
-    if covered is None:
-        verdict: Any = _fact(connection, migration_id, verdict_fact())
-    else:
-        verdict = [_fact(connection, migration_id, verdict_fact(number)) for number in covered["numbers"]]
+    verdict = _fact(connection, migration_id, _VERDICT)
     return int(epoch), hashlib.sha256(plain.to_json(verdict).encode()).hexdigest()
 
 
@@ -182,16 +168,11 @@ def _fact(connection: Connection, migration_id: str, name: str) -> JsonObject | 
     return value
 
 
-def _reason_against(row: Row[Any], kind: Kind, place: Row[Any] | None) -> str:
+def _reason_against(row: Row[Any], kind: Kind) -> str:
     """Why it is no yes to this at all; empty if it is."""
     if row.answer != Answer.APPROVED.value:
         return f"was {row.answer}" if row.answer else "was not answered"
-    if row.kind != kind.value:
-        return f"is of the kind {row.kind}, not {kind}"
-    covered = row.workspaces
-    if covered is not None and (place is None or place.number not in covered["numbers"]):
-        return f"covers the workspaces {covered['numbers']}, not {'the whole' if place is None else place.key}"
-    return ""
+    return "" if row.kind == kind.value else f"is of the kind {row.kind}, not {kind}"
 
 
 def _too_large(row: Row[Any], delta_rows: int | None, last: bool) -> str:
@@ -208,26 +189,10 @@ def _void(row: Row[Any], epoch: int, verdict: str) -> str:
     return "" if row.verdict == verdict else "was given for another verdict"
 
 
-def _spent(row: Row[Any], place: Row[Any] | None, write: Write) -> str:
+def _spent(row: Row[Any], write: Write) -> str:
     if row.used_at is not None:
         return f"was used at {row.used_at:%Y-%m-%d %H:%M:%S} UTC"
-    if place is not None and place.approval == row.number:
-        return f"was used for the workspace {place.key}"
     return f"ended at {row.expires_at:%Y-%m-%d %H:%M:%S} UTC" if _ended(row, write) else ""
-
-
-def _spend(write: Write, row: Row[Any], place: Row[Any] | None) -> None:
-    """Mark it as used; one for many workspaces only when all of them did."""
-    if place is not None:
-        of_migration = workspaces.c.migration == row.migration
-        this = of_migration & (workspaces.c.number == place.number)
-        write.connection.execute(update(workspaces).where(this).values(approval=row.number))
-        left = select(workspaces.c.number).where(of_migration, workspaces.c.approval.is_distinct_from(row.number))
-        if row.workspaces is not None:
-            left = left.where(workspaces.c.number.in_(row.workspaces["numbers"]))
-        if write.connection.scalar(left.limit(1)) is not None:
-            return
-    _change(write, row, used_at=write.now)
 
 
 def _same(row: Row[Any], form: JsonObject, bound: JsonObject) -> bool:
@@ -274,6 +239,7 @@ def _change(write: Write, row: Row[Any], **values: Any) -> None:
 
 
 def _approval(row: Row[Any]) -> Approval:
+    content = row._asdict()
+    del content["workspaces"]
     answer = None if row.answer is None else Answer(row.answer)
-    covered = None if row.workspaces is None else tuple(row.workspaces["numbers"])
-    return Approval(**row._asdict() | {"answer": answer, "kind": Kind(row.kind), "workspaces": covered})
+    return Approval(**content | {"answer": answer, "kind": Kind(row.kind)})

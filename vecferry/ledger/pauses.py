@@ -66,7 +66,7 @@ class Pauses(Database):
             _refuse_foreign(write, name, migration_id, workspace)
             subject = within(write.connection, migration_id, workspace)
             if approval is not None:
-                use(write, migration_id, approval, kind_for(state_to, subject), workspace=subject)
+                use(write, migration_id, approval, kind_for(state_to, subject))
             pause = _stored(write, name, migration_id, workspace, ttl_s, approval)
             told = {**(detail or {}), "route": name, "pause": pause.token, "ttl_s": ttl_s}
             if state_to is None:

@@ -158,7 +158,7 @@ class Routes(Database):
             route = _movable(write, name, workspace, migration_id, expected_epoch, alias)
             if approval is not None:
                 subject = within(write.connection, migration_id, workspace)
-                use(write, migration_id, approval, kind_for(state_to, subject), workspace=subject)
+                use(write, migration_id, approval, kind_for(state_to, subject))
             if workspace == DEFAULT_WORKSPACE:
                 _pin_others(write, migration_id, route)
             reads = None if to_url is None else _canonical(to_url)
@@ -265,7 +265,7 @@ def _use(
     if number is not None:
         subject = within(write.connection, migration_id, workspace)
         kind, used = kind_for(state_to, subject), number == before
-        use(write, migration_id, number, kind, workspace=subject, delta_rows=delta_rows, used_before=used, last=True)
+        use(write, migration_id, number, kind, delta_rows=delta_rows, used_before=used, last=True)
 
 
 def _step(

@@ -220,8 +220,7 @@ class Kind(StrEnum):
 class Approval:
     """A form that a person was shown, bound to a route's epoch and a verdict's digest, and the answer to it.
 
-    `workspaces` are the numbers of those that it covers, each once (None: all, or the migration as a whole). The last
-    delta before the switch may have `largest_delta_rows`. From `expires_at` on it is worth nothing.
+    The last delta before the switch may have `largest_delta_rows`. From `expires_at` on it is worth nothing.
     """
 
     migration: str
@@ -236,7 +235,6 @@ class Approval:
     answered_at: datetime | None
     used_at: datetime | None
     kind: Kind = Kind.SWITCH
-    workspaces: tuple[int, ...] | None = None
     largest_delta_rows: int | None = None
     expires_at: datetime | None = None
 
@@ -253,8 +251,8 @@ class Workspace:
     """One group of records of a rolling migration. `key` is what `workspace_key` makes of the group's value.
 
     `position` is its place in the order of work (by default its number). `attempts` counts how often work on it began,
-    `note` says how the last one ended, `approval` is the yes that it used last. `condition` says which records are its
-    own; `child` is the id of the migration that moves them.
+    `note` says how the last one ended. `condition` says which records are its own; `child` is the id of the migration
+    that moves them.
     """
 
     number: int
@@ -265,7 +263,6 @@ class Workspace:
     attempts: int = 0
     hold: Hold | None = None
     note: str = ""
-    approval: int | None = None
     changed_at: datetime | None = None
     condition: JsonObject | None = None
     child: str = ""

@@ -207,7 +207,7 @@ def _refuse_others(migration_id: str, stored: Sequence[Row[Any]], found: Sequenc
 
 
 def _columns(write: Write, migration_id: str, one: Workspace) -> dict[str, Any]:
-    content = {key: getattr(one, key) for key in ("number", "key", "attempts", "note", "approval", "condition")}
+    content = {key: getattr(one, key) for key in ("number", "key", "attempts", "note", "condition")}
     position = one.number if one.position is None else one.position
     hold = None if one.hold is None else one.hold.value
     more = {"row_count": one.rows, "position": position, "state": one.state.value, "hold": hold}
@@ -226,5 +226,6 @@ def _workspace(row: Row[Any]) -> Workspace:
     content = row._asdict()
     content["child"] = child_id(content.pop("migration"), row.number)
     content["rows"] = content.pop("row_count")
+    del content["approval"]
     hold = None if row.hold is None else Hold(row.hold)
     return Workspace(**content | {"state": State(row.state), "hold": hold})
