@@ -74,18 +74,12 @@ def _require_followed(work: Work, verb: str) -> None:
 
 def _require_switched(work: Work) -> None:
     migration = work.migration
-    left = [one for one in work.ledger.workspaces(migration.id) if one.state is not State.SWITCHED]
     if not work.switches:
         raise UnsafeRoute(f"migration {migration.id} ends without a switch; there is nothing to complete")
     if migration.state is not State.SWITCHED:
         raise UnsafeRoute(
             f"migration {migration.id} is {migration.state}; only a SWITCHED one can be completed",
             advice="; ".join(states.next_commands(migration.state, migration.id)),
-        )
-    if left:
-        raise UnsafeRoute(
-            f"workspace {left[0].key} of migration {migration.id} is {left[0].state}, and {len(left) - 1} others",
-            advice=f"every workspace has to be SWITCHED: vecferry resume {migration.id}",
         )
 
 
@@ -122,14 +116,8 @@ def end_way_back(ref: Ref, late: Late | None, accepted: str) -> None:
         return
     detail = {"late": GONE if late is None else late.counts, "accepted": accepted}
     token, name = ref.token or None, ref.migration
-    numbers = [one.number for one in work.ledger.workspaces(name)]
     failpoints.reached("complete.before")
-    if numbers:
-        work.ledger.move_workspaces(
-            name, numbers, [State.SWITCHED], State.COMPLETED, event="completed", detail=detail, token=token
-        )
-    else:
-        work.ledger.transition(name, [State.SWITCHED], State.COMPLETED, event="completed", detail=detail, token=token)
+    work.ledger.transition(name, [State.SWITCHED], State.COMPLETED, event="completed", detail=detail, token=token)
     failpoints.reached("complete.done")
 
 
