@@ -89,9 +89,7 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     proven = [one.number for one in open_work(ref).ledger.workspaces(ref.migration) if _was_proven(ref, one)]
     if is_there and proven:
         late = _together(ref, Side.TARGET, run.run(waves.look_at_wave, ref, proven, Side.TARGET))
-        require_settled(
-            str(open_work(ref).config.target.public()), late, accepted, f"vecferry discard {ref.migration}"
-        )
+        require_settled(str(open_work(ref).config.target.public()), late, accepted, f"vecferry discard {ref.migration}")
     with working(ref) as held:
         return Ended(late=late, dropped=run.run(steps.drop_new, held))
 
