@@ -111,6 +111,21 @@ ELSEWHERE = {
     "ledger.delta_recorded": "tests/migrations/test_sync.py",
     "ledger.delta_loaded": "tests/migrations/test_sync.py",
     "ledger.delta_closed": "tests/migrations/test_sync.py",
+    "figures.kept": "tests/migrations/test_follow.py",
+    "reads.before": "tests/migrations/test_two_steps.py",
+    "reads.moved": "tests/migrations/test_two_steps.py",
+    "reads.returned": "tests/migrations/test_two_steps.py",
+    "reads.back": "tests/migrations/test_two_steps.py",
+    "snapshot.begun": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.copied": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.digest_ended": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.frozen": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.pinned": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.proven": "tests/migrations/test_snapshot_restore_kill.py",
+    "snapshot.recovered": "tests/migrations/test_snapshot_restore_engines.py",
+    "snapshot.restored": "tests/migrations/test_snapshot_restore_engines.py",
+    "snapshot.scratch_made": "tests/migrations/test_snapshot_restore_engines.py",
+    "reads.alias_set": "tests/stores/qdrant: needs a server with aliases",
 }
 
 
