@@ -128,7 +128,7 @@ def status(ledger: Ledger, migration_id: str) -> Status:
     return Status(
         migration,
         tuple(ledger.slices(migration.id)),
-        ledger.route(migration.route) if _switches(migration) else None,
+        ledger.route(migration.route, migration.workspace) if _switches(migration) else None,
         ledger.fact(migration.id, "verdict"),
         _next_commands(ledger, migration),
         tuple(ledger.audit(migration.id)),

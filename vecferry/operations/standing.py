@@ -78,9 +78,9 @@ class Standing:
 
 def standing(ledger: Ledger, migration: Migration) -> Standing:
     """Ask the ledger, and look once at alias, route file and application: nothing is tried again, nothing changed."""
-    route = ledger.route(migration.route)
-    mine = route is not None and route.migration == migration.id
-    serving = ledger.ask_route(migration.route) if mine else None
+    route = ledger.route(migration.route, migration.workspace)
+    mine = route is not None and route.migration in (migration.id, migration.parent)
+    serving = ledger.ask_route(migration.route, migration.workspace) if mine else None
     parts = [migration.id, *(one.id for one in ledger.children(migration.id))]
     lease = _at_work(ledger, parts)
     at = None if serving is None else serving.at

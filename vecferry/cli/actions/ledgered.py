@@ -42,6 +42,8 @@ def list_migrations(ledger_place: str | None, *, live: bool, parts: bool = False
 
 
 def _strategy(migration: Migration) -> str:
+    if migration.workspace is not None:
+        return f"{migration.strategy}, workspace {migration.workspace}"
     return migration.strategy if migration.limit is None else f"{migration.strategy}, trial of {migration.limit:,}"
 
 
