@@ -14,10 +14,14 @@ from chromadb.config import Settings
 from qdrant_client import QdrantClient, models
 
 from tests.support.chroma_server import ChromaServer
-from tests.support.migrating import Harness
+from tests.support.migrating import Harness, schema
 from tests.support.qdrant_server import QdrantServer
+from vecferry import address, batch
+from vecferry.errors import DataDiffer
 from vecferry.ledger import State, workspace_key
+from vecferry.model import IdKind, Metric, RecordId
 from vecferry.operations import routes, workspaces
+from vecferry.stores import registry
 from vecferry.strategies import waves
 from vecferry.strategies.runner import Ref
 
@@ -162,3 +166,39 @@ def test_s19_s20_s21_five_workspaces_move_while_records_change_theirs_and_one_go
         app.put("b-6", "b", 600)
         app.put("c-2", "c", 200)
         assert app.served() == app.model
+
+
+@pytest.mark.slow
+def test_a_load_that_broke_off_leaves_no_index_off_in_a_store_that_serves(harness: Harness, tmp_path: Path) -> None:
+    """Qdrant builds indexes again before the first workspace switches, and while the broken one is loaded later."""
+
+    def record(name: str, workspace: str, value: float) -> None:
+        vectors = {"": batch.dense_array(np.full((1, 8), value, dtype=np.float32))}
+        payload = b'{"workspace_id":"%s"}' % workspace.encode()
+        with registry.open_target(address.parse("memory:///broken")) as store:
+            store.write(batch.make([name], IdKind.STRING, vectors=vectors, documents=[None], payloads=[payload]))
+
+    with registry.open_target(address.parse("memory:///broken")) as store:
+        store.create(schema(metric=Metric.DOT), {})
+    for name, workspace in (("a0", "a"), ("b0", "b"), ("b1", "b")):
+        record(name, workspace, 0.5)
+    with QdrantServer(tmp_path / "qdrant") as server:
+        client = QdrantClient(url=server.url, grpc_port=server.grpc_port, prefer_grpc=True)
+
+        def threshold() -> int | None:
+            return client.get_collection("docs").config.optimizer_config.indexing_threshold
+
+        before_calls(harness, {(waves.fill_wave, 1): lambda: record("b2", "b", float("nan"))})
+        new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
+        ref = harness.start("memory:///broken", new, "rolling", sync={"absence_wait_s": 0, "driver_timeout_s": 0})
+        with pytest.raises(DataDiffer, match="NaN"):
+            harness.run(ref)
+        found = states(harness, ref)
+        assert (found['"a"'], found['"b"']) == (State.SWITCHED, State.COPYING)
+        assert threshold() != 0
+        with registry.open_target(address.parse("memory:///broken")) as store:
+            store.delete(batch.ids_batch([RecordId(IdKind.STRING, "b2")]))
+        record("b2", "b", 0.25)
+        with pytest.raises(DataDiffer, match="NaN"):
+            harness.run(ref)
+        assert threshold() != 0

@@ -36,6 +36,7 @@ from vecferry.strategies.sheets import Sheet
 from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.sync import sync
 from vecferry.strategies.work import open_work
+from vecferry.transfer import retry
 from vecferry.transfer.brakes import Release
 from vecferry.transfer.differences import Side
 from vecferry.transfer.late import Late
@@ -99,6 +100,7 @@ def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
 
     def switch(run: LocalRunner, child: Ref) -> None:
         _require_last(child)
+        _end_bulk_loads(child)
         cut_over(run, child)
         failpoints.reached("rolling.workspace_switched")
 
@@ -124,6 +126,15 @@ def _require_last(child: Ref) -> None:
             f"the group of all other records moves last, and {len(left):,} workspaces are to move yet: {left[0]}",
             advice=f"vecferry workspaces {work.owner} shows them",
         )
+
+
+def _end_bulk_loads(child: Ref) -> None:
+    """Before a switch the target is as applications need it, though the load of another workspace broke off."""
+    work = open_work(child)
+    every = work.ledger.workspaces(work.owner, [State.COPYING])
+    if work.migration.state is State.READY and every:
+        with working(child):
+            retry.call(work.config.retry_budget_s, work.target().finish_load)
 
 
 def roll_back_wave(ref: Ref, numbers: Sequence[int], settlement: Settlement) -> list[Done]:
