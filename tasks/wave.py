@@ -43,6 +43,18 @@ def fill_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     return waves.fill_wave(ref, numbers)
 
 
+@step("forget a copy")
+def forget_copy(ref: Ref) -> int:
+    """Take back what was copied of one workspace."""
+    return steps.forget_copy(ref)
+
+
+@step("forget copies")
+def forget_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
+    """Take back copies that did not end."""
+    return waves.forget_wave(ref, numbers)
+
+
 @step("switch workspaces")
 def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     """Switch one after the other."""

@@ -201,4 +201,7 @@ def test_a_load_that_broke_off_leaves_no_index_off_in_a_store_that_serves(harnes
         record("b2", "b", 0.25)
         with pytest.raises(DataDiffer, match="NaN"):
             harness.run(ref)
-        assert threshold() != 0
+        workspaces.retry(harness.runner, ref, ["b"])
+        harness.run(ref)
+        assert set(states(harness, ref).values()) == {State.SWITCHED}
+        assert (threshold() != 0, client.count("docs", exact=True).count) == (True, 4)

@@ -75,7 +75,10 @@ def go_first(ledger: Ledger, migration_id: str, names: Sequence[str]) -> list[Wo
 
 
 def retry(runner: Runner, ref: Ref, names: Sequence[str]) -> None:
-    """Take these up again, and go on with them alone. Raises UnsafeRoute for one that has ended."""
+    """Take these up again, and go on with them alone. Raises UnsafeRoute for one that has ended.
+
+    A copy that did not end begins anew: what could not be loaded may have been mended in the old store.
+    """
     ledger = Ledger.open(ref.ledger)
     found = chosen(ledger, ref.migration, names)
     ended = [one for one in found if one.state in ENDED]
@@ -85,7 +88,9 @@ def retry(runner: Runner, ref: Ref, names: Sequence[str]) -> None:
             advice="when all have ended, a new migration takes what is in the old store",
         )
     ledger.hold_workspaces(ref.migration, [one.number for one in found if one.hold is not None], None)
-    rolling(runner, ref, [one.number for one in found])
+    numbers = [one.number for one in found]
+    raise_worst(ref, runner.run(waves.forget_wave, ref, numbers))
+    rolling(runner, ref, numbers)
 
 
 _RETURNABLE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLBACK_SWITCHING})

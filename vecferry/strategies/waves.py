@@ -47,6 +47,7 @@ __all__ = [
     "each",
     "end_ways_back",
     "fill_wave",
+    "forget_wave",
     "is_to_switch",
     "lead_back_wave",
     "look_at_wave",
@@ -93,6 +94,16 @@ def fill_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
             steps.require_same(str(open_work(held).config.target.public()), fill_and_prove(run, held))
 
     return each(ref, numbers, fill, lambda one: one.state in TO_FILL, counted=True)
+
+
+def forget_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
+    """Take back the copies of these workspaces that did not end."""
+
+    def forget(run: LocalRunner, child: Ref) -> None:
+        with working(child) as held:
+            run.run(steps.forget_copy, held)
+
+    return each(ref, numbers, forget, lambda one: one.state is State.COPYING)
 
 
 def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:

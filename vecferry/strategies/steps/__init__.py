@@ -106,7 +106,7 @@ from vecferry.strategies.steps.snapshot import (
 from vecferry.strategies.steps.snapshot_form import snapshot_form
 from vecferry.strategies.steps.validate import begin_validation, conclude, require_same, validate_slice
 from vecferry.strategies.steps.wave_approval import answer_wave, settle_wave, wave_form
-from vecferry.strategies.steps.workspaces import decide_workspace, find_workspaces, require_rolling
+from vecferry.strategies.steps.workspaces import decide_workspace, find_workspaces, forget_copy, require_rolling
 from vecferry.strategies.steps.write_back import copy_old, fence_return, settle_return
 
 __all__ = [
@@ -162,6 +162,7 @@ __all__ = [
     "finish_load",
     "follow_alias_back",
     "foresee_return",
+    "forget_copy",
     "freeze_return",
     "freeze_route",
     "freeze_snapshot",

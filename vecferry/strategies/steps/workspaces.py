@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
+from vecferry import batch as columns
 from vecferry import failpoints
 from vecferry.archive import Archive
 from vecferry.conditions import Between, to_plain
 from vecferry.config import Rolling
 from vecferry.errors import BadOption, DataDiffer, PlanRefused
 from vecferry.grouping import ByField, ByRanges, Discovery, Group, discover, not_carried
-from vecferry.ledger import DEFAULT_WORKSPACE, Workspace, key_of
+from vecferry.ledger import DEFAULT_WORKSPACE, State, Workspace, key_of
+from vecferry.model import IDS_ONLY
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, progress, retry
 from vecferry.transfer.plan import Plan, cut
 
-__all__ = ["MAX_FORMS", "decide_workspace", "find_workspaces", "require_rolling"]
+__all__ = ["MAX_FORMS", "decide_workspace", "find_workspaces", "forget_copy", "require_rolling"]
 
 _TRIES = 3
 MAX_FORMS = 50
@@ -115,3 +118,23 @@ def decide_workspace(ref: Ref) -> None:
             work.ledger.set_fact(ref.migration, name, known, ref.token)
     Archive.create(work.archive_folder, plan.schema.name, plan.to_json())
     work.ledger.store_plan(ref.migration, plan.to_json(), slices, ref.token)
+
+
+def forget_copy(ref: Ref) -> int:
+    """Take back what was copied of a workspace whose copy did not end, so that it is copied as it is now; the slices.
+
+    What may have been written of it is deleted from the target: it is nobody else's there.
+    """
+    work = open_work(ref)
+    copied = [row for row in work.slices() if row.copied is not None]
+    if work.migration.state is not State.COPYING:
+        return 0
+    target, budget_s = work.target(), work.config.retry_budget_s
+    for row in copied:
+        for batch in work.archive.read_part(row.slice.number, work.config.batch_rows, IDS_ONLY):
+            work.check()
+            ids = columns.ids_of(work.plan.mapping.forward(columns.ids_of(batch)))
+            retry.call(budget_s, partial(target.delete, ids))
+        work.ledger.forget_slice(ref.migration, row.slice.number, ref.token)
+    work.release()
+    return len(copied)
