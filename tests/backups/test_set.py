@@ -186,6 +186,7 @@ def test_sources_of_one_name_do_not_crowd_each_other_out(make: Callable[..., Pat
     assert backup_sets.prune(root, Policy(1)).removed == ()
 
 
+@pytest.mark.slow
 def test_a_removal_that_was_killed_is_finished(make: Callable[..., Path], root: Path) -> None:
     """A kill in the middle leaves a hidden folder, which the next prune sweeps away."""
     make(5)

@@ -130,6 +130,7 @@ def test_rollback_restores_the_route_and_drops_nothing(vecferry: Vecferry, sourc
     assert vecferry("verify", "--source", source, "--target", edge, "--metric", "cosine").code == 2
 
 
+@pytest.mark.slow
 def test_rollback_takes_a_write_along_and_a_dry_run_tells_of_it_before(
     vecferry: Vecferry, source: str, edge: str
 ) -> None:

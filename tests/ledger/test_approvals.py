@@ -165,9 +165,7 @@ def test_s7_a_yes_allows_its_own_kind_of_step(ledger: Ledger, asking: Migration,
     assert ledger.use_approval(asking.id, number, kind=kind).used_at is not None
 
 
-@pytest.mark.parametrize(
-    "other", [{"kind": Kind.ROLLBACK}, {"largest_delta_rows": 6}, {"largest_delta_rows": None}]
-)
+@pytest.mark.parametrize("other", [{"kind": Kind.ROLLBACK}, {"largest_delta_rows": 6}, {"largest_delta_rows": None}])
 def test_s7_another_limit_is_another_form(ledger: Ledger, asking: Migration, other: dict[str, object]) -> None:
     """The same words with another kind, limit or reach get a new number, and void the old one."""
     usual: dict[str, object] = {"largest_delta_rows": 5}

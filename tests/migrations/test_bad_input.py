@@ -192,6 +192,7 @@ def test_a_pickled_numpy_file_is_never_loaded(harness: Harness, tmp_path: Path) 
         harness.migrate(f"numpy://{tmp_path}/vectors.npy", "memory:///pickled", metric="cosine")
 
 
+@pytest.mark.slow
 def test_slices_are_copied_by_several_threads(harness: Harness, docs: str) -> None:
     """Two workers copy at the same time, and every record still arrives once."""
     names: set[str] = set()
@@ -227,6 +228,7 @@ def test_a_relative_place_means_the_same_from_every_folder(
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_target_that_was_dropped_before_the_end_is_filled_anew(harness: Harness, tmp_path: Path) -> None:
     """Slices that were loaded into a target that is gone are loaded again; nothing is taken for done."""
     source, target = f"jsonl://{tmp_path}/source.jsonl", f"qdrant+edge://{tmp_path}/edge/docs"

@@ -58,6 +58,7 @@ def test_the_way_there_and_back_gives_the_same_bits(harness: Harness, docs: str,
     assert contents(back) == contents(docs)
 
 
+@pytest.mark.slow
 def test_what_was_changed_in_the_new_store_counts_on_the_way_back(harness: Harness, docs: str, tmp_path: Path) -> None:
     """On the way back a changed part is the new store's, an untouched part the archive's, new and deleted rows too."""
     middle, back = "memory:///changed-middle", "memory:///changed-back"

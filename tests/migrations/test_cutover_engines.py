@@ -41,6 +41,7 @@ def payloads(client: QdrantClient, name: str) -> dict[str, dict[str, Any]]:
     return {(point.payload or {}).get("vecferry_id", str(point.id)): dict(point.payload or {}) for point in points}
 
 
+@pytest.mark.slow
 def test_s10_chroma_server_to_qdrant_over_grpc_with_writes_before_and_under_the_pause(
     harness: Harness, tmp_path: Path
 ) -> None:

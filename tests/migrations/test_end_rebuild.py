@@ -131,6 +131,7 @@ def test_an_archive_without_a_switch_rebuilds_nothing(harness: Harness, docs: st
         rebuilding.propose(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_rebuilds_nothing(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Every file has its checksum before a ledger stands on it."""
     switched(harness, docs, tmp_path / "archive")

@@ -96,6 +96,7 @@ def test_a_folder_that_does_not_exist_is_not_made(harness: Harness, tmp_path: Pa
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 def test_ids_that_only_look_alike_stay_apart(harness: Harness, tmp_path: Path) -> None:
     """`12` the number, "12" the text and "012" are three ids on any way."""
     points = tmp_path / "points.jsonl"
@@ -115,6 +116,7 @@ def test_ids_that_only_look_alike_stay_apart(harness: Harness, tmp_path: Path) -
     }
 
 
+@pytest.mark.slow
 def test_a_document_never_overwrites_a_payload_key(harness: Harness, tmp_path: Path) -> None:
     """Where the payload has the document's key already, the plan refuses and names the option."""
     client = chroma(tmp_path / "chroma")

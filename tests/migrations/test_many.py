@@ -110,6 +110,7 @@ def test_each_collection_has_its_own_migration_plan_and_verdict(harness: Harness
     harness.ledger.verify_audit()
 
 
+@pytest.mark.slow
 def test_the_same_command_again_does_nothing_again(harness: Harness, target: str) -> None:
     """It finds the group, and leaves every migration as it is."""
     asked = request(write(harness.folder / "old", "a", "b"), target)
@@ -134,6 +135,7 @@ def test_one_that_fails_does_not_stop_the_others(harness: Harness, target: str) 
     assert "2 of 3" in str(error)
 
 
+@pytest.mark.slow
 def test_what_failed_is_looked_at_anew(harness: Harness, target: str) -> None:
     """Once the source is mended, the same command moves it under the same id, from a new inventory."""
     source = write(harness.folder / "old", "a", "b")
@@ -264,6 +266,7 @@ def test_no_collection_is_no_success(harness: Harness, target: str) -> None:
     assert harness.ledger.migrations() == []
 
 
+@pytest.mark.slow
 def test_what_appears_or_vanishes_meanwhile_is_told(harness: Harness, target: str) -> None:
     """Both stores are counted at the end; the same command takes along what has appeared."""
     asked = request(write(harness.folder / "old", "a", "b"), target)
@@ -279,6 +282,7 @@ def test_what_appears_or_vanishes_meanwhile_is_told(harness: Harness, target: st
     assert shortfall(harness, opened) is None
 
 
+@pytest.mark.slow
 def test_a_verified_target_that_is_not_listed_is_told(harness: Harness, target: str) -> None:
     """A target that somebody dropped after its verdict is missing in the count."""
     opened, members = run(harness, request(write(harness.folder / "old", "a", "b"), target))

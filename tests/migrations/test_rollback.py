@@ -186,6 +186,7 @@ def test_s5_more_deletes_than_the_brake_lets_through_need_a_word(harness: Harnes
     assert not contents(docs).keys() & set(gone)
 
 
+@pytest.mark.slow
 def test_s7_the_command_is_the_approval(harness: Harness, docs: str) -> None:
     """Who rolled back, and what was agreed to, is an approval of its own in the ledger, used once."""
     ref = harness.migrate(docs, f"{docs}-new", **QUICK)
@@ -290,6 +291,7 @@ def test_faiss_gets_a_verified_copy_that_has_what_qdrant_received(harness: Harne
     assert all(now[name] == was[name] for name in untouched)
 
 
+@pytest.mark.slow
 def test_chroma_gets_what_qdrant_received_and_keeps_its_own_late_writes(harness: Harness, tmp_path: Path) -> None:
     """Both sides were written by their own clients: each record ends as the table of cases says."""
     with ChromaServer(tmp_path / "chroma") as chroma, QdrantServer(tmp_path / "qdrant") as server:

@@ -65,6 +65,7 @@ def test_a_faiss_index_file_is_as_large_as_was_estimated(
     assert estimated == pytest.approx((tmp_path / "index").stat().st_size, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_the_index_files_of_a_chroma_folder_are_as_large_as_was_estimated(tmp_path: Path) -> None:
     """hnswlib's files within 2 %; the whole folder, its SQLite tables with full text included, within a quarter."""
     data = generate(ROWS, DIMENSION)

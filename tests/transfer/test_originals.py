@@ -110,6 +110,7 @@ def test_a_new_vector_comes_back_as_stored_and_the_payload_as_it_was(migrated: M
     assert np.allclose(np.frombuffer(content, np.float32), vector / np.linalg.norm(vector), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_deleted_records_stay_deleted_and_new_ones_come(migrated: Migrated) -> None:
     """The archive brings nothing back that the application removed, and hides nothing that it added."""
     with migrated.target() as target:
@@ -179,6 +180,7 @@ def test_a_collection_that_vecferry_did_not_make_is_read_as_it_is(request: pytes
     assert not isinstance(source, DecodedSource)
 
 
+@pytest.mark.slow
 def test_records_that_stayed_behind_do_not_shift_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

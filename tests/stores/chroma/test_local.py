@@ -230,6 +230,7 @@ for first in range(0, 4000, 200):
 """
 
 
+@pytest.mark.slow
 def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
     """After SIGKILL every acknowledged batch is there, and the load goes on in another process to the whole."""
     folder = tmp_path / "folder"

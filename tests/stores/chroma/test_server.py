@@ -267,6 +267,7 @@ def test_tenant_and_database_are_kept_apart(chroma: ChromaServer, name: str) -> 
         create(nowhere)
 
 
+@pytest.mark.slow
 def test_a_quota_of_records_is_kept(
     proxy: ChromaGate, chroma: ChromaServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

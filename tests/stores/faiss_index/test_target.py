@@ -214,6 +214,7 @@ except Stopped as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_stops_the_load_and_loses_nothing(tmp_path: Path, kind: str) -> None:
     """Where no more can be written the run stops, and finishing it later gives every record."""

@@ -117,6 +117,7 @@ def test_the_index_is_the_one_asked_for(tmp_path: Path, options: str, shown: str
         assert len(hits) == 3
 
 
+@pytest.mark.slow
 def test_records_of_a_killed_load_are_kept(tmp_path: Path) -> None:
     """After a SIGKILL in the middle of a load everything acknowledged is there, and the load goes on."""
     url = f"milvus+path://{tmp_path}/data/c"

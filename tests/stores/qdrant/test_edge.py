@@ -126,6 +126,7 @@ def test_a_folder_of_another_process_is_tried_later(filled: Address) -> None:
         assert source.count() == 50
 
 
+@pytest.mark.slow
 def test_acknowledged_writes_survive_a_kill(address: Address) -> None:
     """What `write` returned from is there after SIGKILL, without a flush."""
     script = (
