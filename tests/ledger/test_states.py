@@ -77,7 +77,7 @@ def test_abort_is_refused_once_reads_or_writes_may_be_elsewhere(state: State) ->
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_prints_commands_with_the_migrations_id(state: State) -> None:
-    """There is always something to type, `abort` only where it is a step, `rollback` only after a switch of anything."""
+    """There is always something to type; `abort` only where it is a step, `rollback` only after a switch."""
     commands = next_commands(state, "docs-1")
     assert commands
     assert all(command.startswith("vecferry ") and command.endswith(" docs-1") for command in commands)
