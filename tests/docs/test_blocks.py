@@ -15,6 +15,7 @@ from tests.docs.pages import GUIDES, PAGES, ROOT, Block, blocks, named
 ELSEWHERE = {
     "docs/archive-format.md": "tests/archive/test_docs.py",
     **{named(guide): "tests/docs/test_guides.py" for guide in GUIDES},
+    "docs/rolling-workspaces.md": "tests/docs/test_rolling.py",
 }
 LANGUAGES = ("console", "python")
 TOLD_ONLY = {

@@ -1,11 +1,9 @@
-"""Rolling migrations on stores of this process: order, questions, failures, and what becomes of records that move."""
+"""Rolling migrations on stores of this process: order, questions, failures, and what goes back."""
 
 from __future__ import annotations
 
 import collections
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,96 +12,17 @@ import pytest
 
 from tests.support.application import SECRET, Application, Memory
 from tests.support.migrating import Harness, schema
+from tests.support.tenants import ABSENT, before, child, freeze, groups, held, put, remove, start
 from vecferry import address, batch, canonical
-from vecferry.errors import BadOption, DataDiffer, NotFound, PlanRefused, Stopped, UnsafeRoute
+from vecferry.errors import BadOption, NotFound, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import DEFAULT_WORKSPACE, MISSING_WORKSPACE, Hold, State, workspace_key
-from vecferry.model import IdKind, RecordId
+from vecferry.model import IdKind
 from vecferry.operations import ending, migrations, pausing, routes, workspaces
 from vecferry.operations.standing import standing
 from vecferry.stores import registry
 from vecferry.strategies import rolling as strategy
 from vecferry.strategies import waves
-from vecferry.strategies.moved import MOVED_FACT
 from vecferry.strategies.runner import Ref
-from vecferry.strategies.strangers import STRANGERS_FACT
-
-NOW = {"absence_wait_s": 0, "driver_timeout_s": 0}
-ABSENT = object()
-
-
-def put(url: str, name: str, workspace: Any, number: int = 0, field: str = "workspace_id") -> None:
-    """The application's own write of one record."""
-    content = {"n": number} | ({} if workspace is ABSENT else {field: workspace})
-    vectors = np.random.default_rng(number).normal(size=(1, 8)).astype(np.float32)
-    record = batch.make(
-        [name],
-        IdKind.STRING,
-        vectors={"": batch.dense_array(vectors)},
-        documents=[None],
-        payloads=[canonical.encode(content)],
-    )
-    with registry.open_target(address.parse(url)) as store:
-        store.write(record)
-
-
-def remove(url: str, *names: str) -> None:
-    """The application's own delete."""
-    with registry.open_target(address.parse(url)) as store:
-        store.delete(batch.ids_batch([RecordId(IdKind.STRING, name) for name in names]))
-
-
-def held(harness: Harness, url: str) -> dict[str, Any]:
-    """The workspace of every record of a store."""
-    found = harness.records(url)
-    return {text: canonical.decode(row.payload).get("workspace_id", ABSENT) for (_, text), row in found.items()}
-
-
-def groups(harness: Harness, ref: Ref) -> dict[str, State]:
-    return {one.key: one.state for one in harness.ledger.workspaces(ref.migration)}
-
-
-def child(harness: Harness, ref: Ref, key: str) -> Ref:
-    return Ref(ref.ledger, harness.ledger.workspace(ref.migration, workspace_key(key)).child)
-
-
-def before(harness: Harness, acts: dict[tuple[Any, int], Callable[[], None]]) -> None:
-    """Do something right before the n-th call (from 1) of a step that the run is given."""
-    run, counts = harness.runner.run, dict[Any, int]()
-
-    def watched(step: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
-        counts[step] = counts.get(step, 0) + 1
-        acts.pop((step, counts[step]), lambda: None)()
-        return run(step, ref, *args, **kwargs)
-
-    harness.runner.run = watched  # type: ignore[method-assign]
-
-
-def freeze(harness: Harness, ref: Ref) -> None:
-    workspaces.freeze(harness.ledger, ref.migration)
-
-
-@pytest.fixture
-def old(request: pytest.FixtureRequest) -> str:
-    """An old store with the workspaces a (2 records) and b (3)."""
-    url = f"memory:///old_{request.node.name}"
-    with registry.open_target(address.parse(url)) as store:
-        store.create(schema(), {})
-    for number in range(5):
-        workspace = "a" if number < 2 else "b"
-        put(url, f"{workspace}{number}", workspace, number)
-    return url
-
-
-@pytest.fixture
-def new(request: pytest.FixtureRequest) -> str:
-    return f"memory:///new_{request.node.name}"
-
-
-def start(harness: Harness, old: str, new: str, sync: dict[str, Any] | None = None, **options: Any) -> Ref:
-    """A rolling migration of which the options of `rolling` are given by name."""
-    known = {"approve", "max_final_delta", "hooks", "reverse"}
-    rest = {name: options.pop(name) for name in list(options) if name in known}
-    return harness.start(old, new, "rolling", rolling=options, sync=NOW | (sync or {}), route="docs", **rest)
 
 
 def test_s19_groups_are_typed_and_come_in_their_order(harness: Harness, old: str, new: str) -> None:
@@ -188,79 +107,6 @@ def test_a_failure_of_one_workspace_stops_no_other_and_the_run_goes_on_later(
     assert held(harness, new) == held(harness, old)
     with pytest.raises(NotFound, match="no workspace nobody"):
         workspaces.retry(harness.runner, ref, ["nobody"])
-
-
-@pytest.mark.slow
-def test_s19_s20_records_change_their_workspace_between_two_that_the_old_store_serves(
-    harness: Harness, old: str, new: str
-) -> None:
-    """One moves before its own workspace is copied, one after, one while the switch is near: each arrives once."""
-    ref = start(harness, old, new, wave=1)
-
-    def before_the_first_switch() -> None:
-        put(old, "a1", "b")
-        put(old, "b2", "a")
-
-    def before_the_second_switch() -> None:
-        put(old, "b3", "b", 33)
-        remove(old, "b4")
-
-    before(
-        harness,
-        {
-            (waves.fill_wave, 1): lambda: put(old, "a0", "b"),
-            (waves.switch_wave, 1): before_the_first_switch,
-            (waves.switch_wave, 2): before_the_second_switch,
-        },
-    )
-    harness.run(ref)
-    assert held(harness, new) == {"a0": "b", "a1": "b", "b2": "a", "b3": "b"}
-    assert harness.records(new) == harness.records(old)
-
-
-@pytest.mark.slow
-def test_s20_a_record_that_moved_in_the_new_store_into_a_workspace_of_the_old_one_is_listed_and_kept(
-    harness: Harness, old: str, new: str
-) -> None:
-    """It is no foreign write: the workspace is proven and switched beside it, and then serves it."""
-    ref = start(harness, old, new, wave=1)
-    before(
-        harness,
-        {
-            (waves.fill_wave, 2): lambda: put(new, "a0", "b", 50),
-            (waves.switch_wave, 2): lambda: put(new, "a1", "b", 51),
-        },
-    )
-    harness.run(ref)
-    assert set(groups(harness, ref).values()) == {State.SWITCHED}
-    assert held(harness, new) == {"a0": "b", "a1": "b", "b2": "b", "b3": "b", "b4": "b"}
-    told = harness.ledger.fact(child(harness, ref, "b").migration, STRANGERS_FACT)
-    assert told is not None
-    assert (told["count"], sorted(told["examples"])) == (2, ["'a0'", "'a1'"])
-    assert Path(told["listed"]).read_text().count("a0") == 1
-    assert held(harness, old) == {"a0": "a", "a1": "a", "b2": "b", "b3": "b", "b4": "b"}
-
-
-@pytest.mark.slow
-def test_s20_a_record_that_moved_in_the_old_store_into_a_served_workspace_blocks_complete(
-    harness: Harness, old: str, new: str
-) -> None:
-    """It stands where nobody reads it: it is listed, nothing is overwritten, and a person says what becomes of it."""
-    ref = start(harness, old, new, wave=1)
-    before(harness, {(waves.switch_wave, 2): lambda: put(old, "b2", "a", 22)})
-    harness.run(ref)
-    assert held(harness, new) == {"a0": "a", "a1": "a", "b3": "b", "b4": "b"}
-    with pytest.raises(DataDiffer, match=r"1 new.*b2") as caught:
-        ending.complete(harness.runner, ref)
-    digest = caught.value.advice.rpartition(" ")[2]
-    assert ending.complete(harness.runner, ref, digest).late
-    assert set(groups(harness, ref).values()) == {State.COMPLETED}
-    assert harness.migration(ref).state is State.COMPLETED
-    with pytest.raises(DataDiffer):
-        ending.decommission(harness.runner, ref, address.parse(old).name)
-    ending.decommission(harness.runner, ref, address.parse(old).name, digest)
-    with registry.open_target(address.parse(old)) as store:
-        assert not store.exists()
 
 
 @pytest.mark.slow
@@ -433,62 +279,6 @@ def test_an_approval_of_the_whole_covers_all_that_are_ready_in_one_form(harness:
     assert mine is not None
     assert mine.answered_by == "ann"
     assert pausing.unpause(harness.ledger, ref.migration, "ann").released == ()
-
-
-@pytest.mark.slow
-def test_s20_with_follow_a_record_goes_to_the_store_that_serves_its_new_workspace(
-    harness: Harness, old: str, new: str
-) -> None:
-    """From the old store to the new one by a pass of the workspace that it left; what both changed is a conflict."""
-    put(old, "b5", "b")
-    ref = start(harness, old, new, wave=1, moved="follow")
-
-    def in_the_old_store() -> None:
-        put(old, "b2", "a", 22)
-        put(old, "b3", "a", 33)
-        put(new, "b3", "b", 34)
-
-    before(harness, {(waves.switch_wave, 2): in_the_old_store})
-    with pytest.raises((DataDiffer, UnsafeRoute)):
-        harness.run(ref)
-    assert held(harness, new)["b2"] == "a"
-    remove(new, "b3")
-    harness.run(ref)
-    assert set(groups(harness, ref).values()) == {State.SWITCHED}
-    assert held(harness, new) == {"a0": "a", "a1": "a", "b2": "a", "b4": "b", "b5": "b"}
-    assert harness.records(new)[(IdKind.STRING, "b2")] == harness.records(old)[(IdKind.STRING, "b2")]
-    notes = {one.key: one.note for one in harness.ledger.workspaces(ref.migration)}
-    assert "carried to the new store" in notes['"b"']
-    with pytest.raises(DataDiffer, match="b3") as caught:
-        ending.complete(harness.runner, ref)
-    assert "b2" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_s20_with_follow_a_sync_brings_to_the_old_store_what_moved_in_the_new_one(
-    harness: Harness, old: str, new: str
-) -> None:
-    """Readers of a workspace that has not switched find it, with its own bits; what both stores changed stays."""
-    put(old, "a5", "a", 5)
-    ref = start(harness, old, new, wave=1, moved="follow")
-    seen: list[dict[str, Any]] = []
-
-    def in_the_new_store() -> None:
-        put(new, "a0", "b", 60)
-        put(new, "a5", "b", 65)
-        put(old, "a5", "a", 66)
-        harness.sync(ref)
-        seen.append(held(harness, old))
-
-    before(harness, {(waves.switch_wave, 2): in_the_new_store})
-    harness.run(ref)
-    assert set(groups(harness, ref).values()) == {State.SWITCHED}
-    assert seen[0]["a0"] == "b"
-    assert seen[0]["a5"] == "a"
-    assert held(harness, new)["a0"] == held(harness, new)["a5"] == "b"
-    found = harness.ledger.fact(child(harness, ref, "b").migration, MOVED_FACT)
-    assert found is not None
-    assert (found["followed"], found["conflicts"]) == (1, 1)
 
 
 @pytest.mark.slow

@@ -315,9 +315,7 @@ class Rolling:
 
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="FIELD", help="Rolling: the payload field with the workspace (default: workspace_id)."
-        ),
+        typer.Option(metavar="FIELD", help="Rolling: the payload field with the workspace (default: workspace_id)."),
     ] = None
     ranges: Annotated[
         str | None,
