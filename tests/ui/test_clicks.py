@@ -16,7 +16,7 @@ from vecferry.operations import routes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-PICTURE_BYTES = 200_000
+PICTURE_BYTES = 300_000
 
 
 @pytest.fixture
