@@ -96,7 +96,7 @@ def _after_a_failed_check(client: SyncPrefectClient) -> AutomationCore:
         name=FAILED_CHECK,
         description="The check after the switch failed, and the approver had chosen to go back by itself.",
         trigger=EventTrigger(
-            expect={SWITCHED},
+            expect={SWITCHED, event_name("workspace", State.SWITCHED)},
             match={
                 "prefect.resource.id": f"{RESOURCE}.*",
                 f"vecferry.{PROBLEM}": "*",

@@ -10,6 +10,7 @@ from prefect import flow, get_run_logger
 from flows.migration import SETTINGS, advised
 from flows.outbox import CHOICE
 from flows.rollback import rollback_blue_green
+from flows.rolling import rollback_workspaces
 from flows.snapshot_restore import rollback_snapshot_restore
 from vecferry.ledger import Ledger, Migration, State
 
@@ -33,7 +34,7 @@ def after_failed_check(migration_id: str) -> dict[str, Any]:
     Started by an automation, whose event may be old: what is true now decides.
 
     Args:
-        migration_id: The migration whose check failed.
+        migration_id: The migration whose check failed, or that of a single workspace.
     """
     ledger = Ledger.open()
     migration = ledger.migration(migration_id)
@@ -41,7 +42,10 @@ def after_failed_check(migration_id: str) -> dict[str, Any]:
     if why_not:
         get_run_logger().info("%s: nothing is rolled back, %s", migration.id, why_not)
         return {"migration": migration.id, "rolled_back": False, "why_not": why_not}
-    ROLLBACKS[migration.strategy](migration.id)
+    if migration.parent is not None:
+        rollback_workspaces(migration.parent, names=(str(migration.workspace),))
+    else:
+        ROLLBACKS[migration.strategy](migration.id)
     return {"migration": migration.id, "rolled_back": True, "why_not": ""}
 
 
@@ -54,7 +58,8 @@ def _why_not(ledger: Ledger, migration: Migration) -> str:
     steps = [entry.detail for entry in ledger.audit(migration.id) if entry.detail.get("to") == State.SWITCHED]
     if not (steps and steps[-1].get(PROBLEM)):
         return "because the check of its last switch found nothing"
-    asked = ledger.ask_route(migration.route)
+    asked = ledger.ask_route(migration.route, migration.workspace)
     if asked is None or asked.pause is None:
         return "because writes go on in the new store: a person decides what becomes of them"
-    return "" if migration.strategy in ROLLBACKS else f"because {migration.strategy} has no way back by itself"
+    known = migration.parent is not None or migration.strategy in ROLLBACKS
+    return "" if known else f"because {migration.strategy} has no way back by itself"
