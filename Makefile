@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 # because some tests wait for servers.
 PYTEST := $(if $(wildcard /dev/shm/.),PYTEST_DEBUG_TEMPROOT=/dev/shm) $(BIN)/python -m pytest -n 3 --dist load
 
+# The tests start many processes: what they import is compiled once, not by each.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test test-all lint bench lock clean
 

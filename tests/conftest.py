@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -91,3 +92,10 @@ def missing_pieces() -> Iterator[str]:
     yield "the containers of deployments/compose.yaml: they need a Docker engine and images"
     clouds = "Qdrant Cloud, Chroma Cloud and Zilliz Cloud"
     yield f"{clouds}: no account here; docs/tested-against.md lists what that leaves open"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported stays, and tests are short: looking for garbage as often as by default costs a tenth."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)

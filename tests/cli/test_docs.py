@@ -108,6 +108,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     assert told == raised | {0}
 
 
+@pytest.mark.slow
 def test_the_documents_have_the_keys_that_the_docs_say(
     vecferry: Vecferry, source: str, edge: str, tmp_path: Path
 ) -> None:

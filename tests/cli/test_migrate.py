@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Vecferry
 
 SWITCH = ("--metric", "cosine", "--approve", "auto")
@@ -41,6 +43,7 @@ def test_the_text_of_a_migration_says_what_the_json_says(vecferry: Vecferry, sou
     assert "Plan:" not in done.out
 
 
+@pytest.mark.slow
 def test_what_is_not_moved_is_listed(vecferry: Vecferry, source: str, edge: str, tmp_path: Path) -> None:
     """A collection of an engine has settings that stay behind; the result names them."""
     vecferry("migrate", "--source", source, "--target", edge, *SWITCH)

@@ -135,6 +135,7 @@ def test_an_interrupted_run_stops_at_its_next_batch_and_is_resumed(source: str, 
     assert json.loads(done.stdout)["migration"]["state"] == "SWITCHED"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_bug() -> None:
     """`vecferry list | true` ends without a traceback."""
     reading, writing = os.pipe()

@@ -40,7 +40,14 @@ def code(page: Path) -> list[Block]:
 RUNNING = [page for page in PAGES if any(not block.not_run for block in code(page))]
 
 
-LONG = ("docs/getting-started.md", "docs/runbook.md", "docs/stores/qdrant.md")
+LONG = (
+    "docs/getting-started.md",
+    "docs/many-collections.md",
+    "docs/runbook.md",
+    "docs/stores/chroma.md",
+    "docs/stores/milvus.md",
+    "docs/stores/qdrant.md",
+)
 """Pages of many migrations, for the long run."""
 
 

@@ -24,6 +24,7 @@ def guides() -> list[object]:
     return [pytest.param(page, marks=() if page.name in QUICK else pytest.mark.slow, id=page.name) for page in GUIDES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", guides())
 def test_a_guide_does_what_it_says(page: Path, session: Session, tmp_path: Path) -> None:
     """Every command of the page runs in order, and prints the lines that the page shows."""

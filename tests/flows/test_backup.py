@@ -16,6 +16,7 @@ from vecferry.ledger import Ledger, State
 from vecferry.model import VerdictState
 
 
+@pytest.mark.slow
 def test_an_inventory_moves_nothing(ledger: Ledger, stores: Stores) -> None:
     """The flow shows what a collection is, and enters nothing into the ledger."""
     state = inventory(stores.source, return_state=True)

@@ -99,6 +99,7 @@ def test_retry_in_the_ui_goes_on_with_the_same_migration(ledger: Ledger, stores:
     assert [one.state for one in ledger.migrations()] == [State.SWITCHED]
 
 
+@pytest.mark.slow
 def test_a_wrong_parameter_is_named(ledger: Ledger, stores: Stores) -> None:
     """A parameter that the configuration refuses ends the flow with a message that names it."""
     state = blue_green(stores.source, stores.target, workers=0, return_state=True)

@@ -33,6 +33,7 @@ def test_the_route_returns_and_nothing_is_dropped(ledger: Ledger, stores: Stores
     assert rollback_blue_green(migration) == result
 
 
+@pytest.mark.slow
 def test_new_writes_come_along(ledger: Ledger, stores: Stores, migration: str) -> None:
     """A record that was deleted from the new store is deleted from the old one too."""
     target = stores.open_target()

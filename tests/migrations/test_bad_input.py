@@ -72,6 +72,7 @@ def test_a_secret_in_a_url_is_refused(harness: Harness, docs: str) -> None:
         harness.migrate(docs, "qdrant://127.0.0.1:6334/docs?api_key=abc")
 
 
+@pytest.mark.slow
 def test_a_source_server_sees_no_write(harness: Harness, tmp_path: Path) -> None:
     """Migrating from a server leaves nothing but reads in its log; a rollback asks once whether it may write."""
     with QdrantServer(tmp_path / "qdrant") as server:
@@ -153,6 +154,7 @@ def test_an_aborted_run_stops_at_its_next_batch(harness: Harness, docs: str) -> 
         harness.run(ref)
 
 
+@pytest.mark.slow
 def test_discard_drops_only_what_no_route_names(harness: Harness, docs: str) -> None:
     """A target that serves is kept; after the rollback it can be discarded, once."""
     target = f"{docs}-new"
@@ -212,6 +214,7 @@ def test_slices_are_copied_by_several_threads(harness: Harness, docs: str) -> No
     assert len(names) > 1
 
 
+@pytest.mark.slow
 def test_a_relative_place_means_the_same_from_every_folder(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,7 @@ def test_s10_late_writes_under_the_pause_are_carried_over(harness: Harness, docs
     assert harness.records(target) == harness.records(docs)
 
 
+@pytest.mark.slow
 def test_s10_a_source_that_is_never_still_is_not_switched(harness: Harness, docs: str) -> None:
     """Somebody who does not mind the pause is found out; everything is undone, and writes are released."""
     ref = harness.start(docs, f"{docs}-new")

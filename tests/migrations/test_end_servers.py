@@ -56,6 +56,7 @@ def names(client: QdrantClient) -> set[str]:
     return {item.name for item in client.get_collections().collections}
 
 
+@pytest.mark.slow
 def test_s23_an_alias_keeps_the_collection_that_it_leads_to(
     harness: Harness, server: QdrantServer, client: QdrantClient
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_run_killed_in_the_middle_ends_whole(harness: Harness, source: str, po
     kill_and_resume(harness, source, f"qdrant+edge://{harness.folder}/edge/docs", point)
 
 
+@pytest.mark.slow
 def test_resume_does_no_finished_slice_again(harness: Harness, source: str) -> None:
     """Slices that were loaded before the kill keep their parts, receipts and times; the others are done once."""
     target = f"qdrant+edge://{harness.folder}/edge/docs"

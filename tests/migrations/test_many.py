@@ -195,6 +195,7 @@ def test_after_a_kill_the_same_command_goes_on(harness: Harness, target: str, po
     assert shortfall(harness, opened) is None
 
 
+@pytest.mark.slow
 def test_a_group_is_resumed_by_its_id(harness: Harness, target: str) -> None:
     """`vecferry resume GROUP` knows stores, options and members from the ledger."""
     asked = request(write(harness.folder / "old", "a", "b"), target)

@@ -61,6 +61,7 @@ def released(harness: Harness, ref: Any) -> bool:
     return serving is not None and serving.writes == "open"
 
 
+@pytest.mark.slow
 def test_s17_what_nobody_wrote_goes_back_as_it_was(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Without new writes the route returns, no record of the old store differs, and the new store stays as it is."""
     target = f"qdrant+edge://{tmp_path}/edge/docs"

@@ -69,6 +69,7 @@ def test_two_switches_at_once_are_one(harness: Harness, docs: str, monkeypatch: 
     harness.ledger.verify_audit()
 
 
+@pytest.mark.slow
 def test_s17_a_full_disk_under_the_look_back_leaves_the_new_store_serving(harness: Harness, tmp_path: Path) -> None:
     """There is no room for what is read of both stores: stopped before anything was written or paused."""
     old, new = f"jsonl://{tmp_path}/old.jsonl", f"qdrant+edge://{tmp_path}/edge/docs"
@@ -83,6 +84,7 @@ def test_s17_a_full_disk_under_the_look_back_leaves_the_new_store_serving(harnes
     assert harness.migration(ref).state is State.ROLLED_BACK
 
 
+@pytest.mark.slow
 def test_an_archive_that_lost_its_manifest_stops_a_rollback(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Nobody knows any more what changed: the new store goes on to serve, and putting the archive back is enough."""
     ref = harness.migrate(docs, f"{docs}-new", archive=str(tmp_path / "kept"), **QUICK)

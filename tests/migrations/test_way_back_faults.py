@@ -245,6 +245,7 @@ def changed(harness: Harness, docs: str) -> Ref:
     return ref
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_s16_a_late_write_after_a_dead_merge_is_a_conflict_and_not_overwritten(
     harness: Harness, docs: str, again: bool
@@ -313,6 +314,7 @@ def clash(harness: Harness, docs: str) -> Ref:
     return ref
 
 
+@pytest.mark.slow
 def test_s14_what_the_old_side_won_is_settled_and_not_listed_as_late(harness: Harness, docs: str) -> None:
     """Each conflict is settled once, whatever the number of passes; the look at the end finds nothing new."""
     ref = clash(harness, docs)
