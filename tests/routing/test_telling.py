@@ -11,7 +11,7 @@ from tests.routing.conftest import Switching, make_switching
 from tests.support.application import Application
 from vecferry import failpoints
 from vecferry.errors import LeaseLost, Stopped, UnsafeRoute, VecferryError
-from vecferry.ledger import Answer, Holder, Ledger, State, migration_resource
+from vecferry.ledger import Answer, Holder, State, migration_resource
 from vecferry.operations import pausing as by_hand
 from vecferry.routing.calls import Action
 from vecferry.strategies import pausing, steps, telling
@@ -489,16 +489,3 @@ def _error_of(switching: Switching) -> type[VecferryError] | None:
     except VecferryError as error:
         return type(error)
     return None
-
-
-def test_s19_a_workspace_has_a_pause_of_its_own(switching: Switching) -> None:
-    """The route file names it, and the whole collection goes on."""
-    ledger: Ledger = switching.ledger
-    work = open_work(switching.ref)
-    pause = ledger.pause_writes("docs", switching.ref.migration, 60, None, workspace='"acme"', state_to=None)
-    telling.publish(work)
-    found = switching.said_by_file()
-    assert (found["writes"], found["workspaces"]['"acme"']["writes"]) == ("open", "paused")
-    ledger.release_writes("docs", pause.token, workspace='"acme"')
-    telling.publish(work)
-    assert switching.said_by_file()["workspaces"]['"acme"']["writes"] == "open"
