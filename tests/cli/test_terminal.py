@@ -36,8 +36,14 @@ class Terminal:
         deadline = time.monotonic() + TIMEOUT_S
         while text not in self.seen:
             assert time.monotonic() < deadline, f"{text!r} was never shown, but:\n{self.seen}"
-            if select.select([self.end], [], [], 1.0)[0]:
+            if self._says_more(1.0):
                 self._read()
+
+    def _says_more(self, within_s: float) -> bool:
+        # `select.select` takes no handle above 1,023, and a process of many tests has more.
+        asked = select.poll()
+        asked.register(self.end, select.POLLIN | select.POLLHUP)
+        return bool(asked.poll(within_s * 1000))
 
     def _read(self) -> None:
         try:
@@ -53,7 +59,7 @@ class Terminal:
         """Exit code and stdout."""
         assert self.process.stdout is not None
         while self.process.poll() is None:
-            if select.select([self.end], [], [], 0.2)[0]:
+            if self._says_more(0.2):
                 self._read()
         return self.process.returncode, self.process.stdout.read().decode()
 

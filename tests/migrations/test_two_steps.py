@@ -39,16 +39,17 @@ def docs(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def application() -> Iterator[Application]:
     """An application with hooks, on a loopback server."""
-    monkeypatch.setenv("HOOK_SECRET", SECRET)
     with Application() as found:
         yield found
 
 
-def hooked(application: Application, **more: Any) -> dict[str, Any]:
-    """Every hook is that application's."""
-    hook = {"webhook": application.hook, "secret": {"env": "HOOK_SECRET"}, "timeout_s": 5}
+def hooked(harness: Harness, application: Application, **more: Any) -> dict[str, Any]:
+    """Every hook is that application's; the secret is in a file, where runs in other processes find it."""
+    secret = harness.folder / "secret"
+    secret.write_text(SECRET)
+    hook = {"webhook": application.hook, "secret": {"file": str(secret)}, "timeout_s": 5}
     names = ("pause", "release", "switch", "read_back")
     return {"hooks": {**dict.fromkeys(names, hook), "write_timeout_s": 0, **more}}
 
@@ -109,7 +110,7 @@ def test_s15_reads_go_first_and_writes_after_a_second_yes(
 ) -> None:
     """Between the two questions reads are new, writes old, nobody is paused; the application is told of each."""
     application.memory.url, new = docs, f"{docs}-new"
-    ref = watching(harness, docs, new, **hooked(application))
+    ref = watching(harness, docs, new, **hooked(harness, application))
     assert routed(harness, ref) == (State.READS_NEW, new, docs, "open")
     assert (application.memory.reads, application.memory.url) == (new, docs)
     assert [form.title[:9] for form in harness.forms] == ["Let the r", "Switch 't"]
@@ -197,7 +198,7 @@ def test_s15_an_undone_switch_leaves_reads_where_they_were(harness: Harness, doc
 def test_s15_reads_are_sent_back_without_a_pause(harness: Harness, docs: str, application: Application) -> None:
     """`rollback` in READS_NEW: the application reads from the old store again; twice is once; and forward again."""
     application.memory.url, new = docs, f"{docs}-new"
-    ref = watching(harness, docs, new, **hooked(application))
+    ref = watching(harness, docs, new, **hooked(harness, application))
     with pytest.raises(UnsafeRoute, match="carries no record"):
         harness.foresee(ref)
     harness.rollback(ref)
@@ -280,7 +281,7 @@ def test_s13_reads_that_were_moving_when_the_run_died_arrive_with_the_next(
     old, new = f"jsonl://{harness.folder}/old.jsonl", f"jsonl://{harness.folder}/new.jsonl"
     fill(old, [mixed_batch(30)])
     application.memory.url = old
-    ref = harness.start(old, new, metric="cosine", **(TWO | hooked(application)))
+    ref = harness.start(old, new, metric="cosine", **(TWO | hooked(harness, application)))
     assert harness.run_until_killed(ref, f"{point}=kill") == KILLED
     if point == "hooks.intended":  # it may have been called, and is not now
         with pytest.raises(UnsafeRoute, match=r"Let the application read from|may or may not"):
@@ -301,7 +302,7 @@ def test_s13_reads_that_were_on_their_way_back_get_there(
     old, new = f"jsonl://{harness.folder}/old.jsonl", f"jsonl://{harness.folder}/new.jsonl"
     fill(old, [mixed_batch(30)])
     application.memory.url = old
-    ref = watching(harness, old, new, metric="cosine", **hooked(application))
+    ref = watching(harness, old, new, metric="cosine", **hooked(harness, application))
     assert harness.roll_back_until_killed(ref, f"{point}=kill") == KILLED
     if point != "reads.back":
         with pytest.raises(UnsafeRoute, match="on their way back"):
@@ -336,7 +337,7 @@ def test_s13_a_second_step_that_was_cut_off_is_undone_to_new_reads_or_led_on(
     file = harness.folder / "route.json"
     fill(old, [mixed_batch(30)])
     application.memory.url = old
-    ref = watching(harness, old, new, metric="cosine", **hooked(application, route_file=str(file)))
+    ref = watching(harness, old, new, metric="cosine", **hooked(harness, application, route_file=str(file)))
     assert (json.loads(file.read_text())["reads"], json.loads(file.read_text())["url"]) == (new, old)
     write(old, mixed_batch(2, first=500))
     if point == "cutover.unswitched":
