@@ -83,6 +83,7 @@ def test_a_snapshot_is_a_backup(server: QdrantServer, source: str, harness: Harn
     assert backup_sets.verify_backups(tmp_path / "root", newest=True)[0].damages == ()
 
 
+@pytest.mark.slow
 def test_a_snapshot_comes_back_with_its_settings(
     server: QdrantServer, source: str, harness: Harness, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_damaged_snapshot_is_refused_by_the_server_too(
     assert not with_client(server).collection_exists("again")
 
 
+@pytest.mark.slow
 def test_nothing_is_recovered_over_a_collection(source: str, harness: Harness, tmp_path: Path) -> None:
     """A name that is taken is refused, because a recovery replaces what is there."""
     made = backed_up(harness, source, tmp_path / "root")

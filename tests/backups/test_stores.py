@@ -112,6 +112,7 @@ _READERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENGINES)
 def test_a_store_comes_back_from_copies_of_its_files(
     kind: str, harness: Harness, data: RawData, tmp_path: Path

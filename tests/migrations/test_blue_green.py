@@ -231,6 +231,7 @@ def test_duplicate_ids_are_refused_before_the_first_write(harness: Harness, tmp_
     assert not (tmp_path / "edge" / "docs").exists()
 
 
+@pytest.mark.slow
 def test_the_plan_is_stored_before_the_first_row_moves(harness: Harness, docs: str) -> None:
     """When the first slice is copied, plan and slices already stand in ledger and archive."""
     ref = harness.start(docs, f"{docs}-new", slice_rows=100)

@@ -314,6 +314,7 @@ def test_s12_a_failed_check_after_the_switch_holds_the_pause_for_a_person(harnes
     assert serving(harness, ref).writes == "open"
 
 
+@pytest.mark.slow
 def test_s12_a_failed_check_goes_back_where_the_approver_chose_so(harness: Harness, docs: str) -> None:
     """With on_check_failed rollback the old store serves again before writes are released."""
     target = f"{docs}-new"
@@ -334,6 +335,7 @@ def test_s12_a_failed_check_goes_back_where_the_approver_chose_so(harness: Harne
     assert (harness.migration(ref).state, now.url, now.writes) == (State.ROLLED_BACK, docs, "open")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["cutover.unswitched", pytest.param("cutover.undone", marks=pytest.mark.slow)])
 def test_s13_an_undoing_that_dies_is_finished_by_the_next_run(harness: Harness, file: str, point: str) -> None:
     """A run killed before the transaction, and the one that undoes it killed too: the third one switches."""

@@ -41,6 +41,7 @@ def rebuild(harness: Harness, archive: Path) -> rebuilding.Rebuilt:
     return rebuilding.rebuild(harness.ledger, rebuilding.propose(archive))
 
 
+@pytest.mark.slow
 def test_s11_the_way_back_works_from_a_ledger_made_of_the_archive(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Migration, plan, slices and route are as they were; a rollback sends the route back by one more epoch."""
     ref = switched(harness, docs, tmp_path / "archive")

@@ -212,6 +212,7 @@ def test_s7_the_form_says_what_becomes_of_the_old_store(harness: Harness, docs: 
     assert "nothing is written to the old store before a rollback" in lines["hold"]
 
 
+@pytest.mark.slow
 def test_s6_a_rollback_cuts_off_a_sync_that_is_under_way(harness: Harness, docs: str) -> None:
     """The sync stops at its next batch without another write, and the rollback goes on once it has ended."""
     new = f"{docs}-new"

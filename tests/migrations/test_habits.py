@@ -62,6 +62,7 @@ def test_the_metric_is_carried_and_never_guessed(harness: Harness, tmp_path: Pat
     assert mapping["vectors"]["steps"][0]["target"]["metric"] == metric
 
 
+@pytest.mark.slow
 def test_no_key_is_dropped_and_no_integer_becomes_a_float(harness: Harness, tmp_path: Path) -> None:
     """Keys named `id` and `vector`, and an integer beyond 2^53, are the same after the way there and back."""
     source, middle, back = (

@@ -122,6 +122,7 @@ def test_the_same_command_again_does_nothing_again(harness: Harness, target: str
     assert outcomes(members) == dict.fromkeys("ab", Outcome.DONE)
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(harness: Harness, target: str) -> None:
     """What holds a NaN is refused by its plan; the others arrive, and the end is the exit code of the refusal."""
     source = write(harness.folder / "old", "a", "b", "c")

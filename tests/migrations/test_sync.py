@@ -445,6 +445,7 @@ SHORT = {"ledger.delta_recorded"}
 """The point of the short run: the intent is there, and nothing of it was written."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [

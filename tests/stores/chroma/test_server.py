@@ -138,6 +138,7 @@ def tls(chroma: ChromaServer, certificates: Certificates) -> Iterator[ChromaGate
         yield found
 
 
+@pytest.mark.slow
 def test_everything_works_behind_tls(tls: ChromaGate, certificates: Certificates, name: str) -> None:
     """With `?ca=`, both readers create, write, read, fetch, delete and drop through TLS and the gate's token."""
     tls.wanted = {"Authorization": "Bearer s3cret"}
@@ -216,6 +217,7 @@ def test_plain_text_is_not_taken_for_tls(chroma: ChromaServer, name: str) -> Non
         assert "chroma://" in raised.value.advice
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_is_used_again_when_it_is_back(tmp_path: Path, name: str) -> None:
     """After SIGKILL and a restart every acknowledged record is there, and the same handles read and write on."""
     with ChromaServer(tmp_path / "server") as own, opened(f"{own.url}/{name}") as target:

@@ -159,6 +159,7 @@ def test_faults_that_may_pass_are_retry_later(
         assert target.count() == 50
 
 
+@pytest.mark.slow
 def test_a_slow_answer_ends_at_the_deadline(server: QdrantServer, filled: Address) -> None:
     """A call that takes longer than `timeout_s` is RetryLater."""
     with registry.open_target(parse(f"{filled}&timeout_s=1")) as target:
