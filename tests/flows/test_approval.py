@@ -81,7 +81,6 @@ def answer(client: SyncPrefectClient, run: FlowRun, run_input: dict[str, Any]) -
     ).status_code
 
 
-@pytest.mark.slow
 def test_the_switch_waits_for_a_decision(ledger: Ledger, stores: Stores) -> None:
     """The form says what switches; an empty or a wrong answer leaves the run paused; "approve" switches."""
 

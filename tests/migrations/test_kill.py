@@ -42,7 +42,9 @@ ON_THE_WAY = (
 """Points that every migration passes."""
 
 SHORT = {
+    "prepare.created",
     "copy.slice_recorded",
+    "validate.concluded",
     "ledger.paused",
     "ledger.switched",
     "staging.merged",
