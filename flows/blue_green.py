@@ -6,10 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
-from vecferry.config import Approve, CutoverSteps, OnCheckFailed, Reverse, make_config
+from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, start
+from vecferry.config import Approve, CutoverSteps, OnCheckFailed, Reverse
 from vecferry.model import Metric
-from vecferry.operations import migrations
 from vecferry.strategies.runner import Ref
 
 __all__ = ["blue_green"]
@@ -82,32 +81,7 @@ def blue_green(
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         migration_id: Resume this migration; all other fields are then ignored, its plan holds.
     """
-    ledger = RunLedger.open()
+    form, ledger = dict(locals()), RunLedger.open()
     if migration_id is not None:
         return run_migration(Ref(ledger.url, ledger.migration(migration_id).id))
-    given = {
-        "source": store(source, source_key_env, source_block),
-        "target": store(target, target_key_env, target_block),
-        "trust_local_files": trust_local_files,
-        "archive": archive,
-        "route": route,
-        "metric": metric,
-        "document_field": document_field,
-        "consent": consent,
-        "profile": profile,
-        "approve": approve,
-        "approve_timeout_s": approve_timeout_s,
-        "max_final_delta": max_final_delta,
-        "on_check_failed": on_check_failed,
-        "cutover": cutover,
-        "reads_alias": reads_alias,
-        "application_maps_ids": application_maps_ids,
-        "no_read_modify_write": no_read_modify_write,
-        "reverse": reverse,
-        "limit": limit,
-        "workers": workers,
-        "slice_rows": slice_rows,
-        "max_rows_per_s": max_rows_per_s,
-    }
-    config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
-    return run_migration(migrations.start(ledger, config))
+    return run_migration(start(ledger, form, "blue-green"))

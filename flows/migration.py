@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,13 +17,25 @@ from prefect.states import Failed
 from flows import artifacts, blocks, outbox
 from flows.runner import PrefectRunner
 from vecferry import address
+from vecferry.config import make_config
 from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Ledger, Migration
 from vecferry.operations import migrations
 from vecferry.operations.report import write_report
 from vecferry.strategies.runner import Ref
 
-__all__ = ["SETTINGS", "RunLedger", "advised", "name_of", "run_migration", "shown", "store"]
+__all__ = [
+    "SETTINGS",
+    "RunLedger",
+    "advised",
+    "end_of",
+    "name_of",
+    "run_migration",
+    "show_end",
+    "shown",
+    "start",
+    "store",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +103,18 @@ def name_of(verb: str) -> Callable[[], str]:
         return f"{verb} {' -> '.join(places)}"
 
     return name
+
+
+_STORES = ("source", "target")
+_OF_THE_FORM = (*_STORES, "source_key_env", "target_key_env", "source_block", "target_block", "migration_id")
+
+
+def start(ledger: Ledger, form: Mapping[str, Any], strategy: str) -> Ref:
+    """A migration of what a flow's form says; what is left empty there has its default. Raises ConfigError."""
+    stores = {side: store(form[side], form[f"{side}_key_env"], form[f"{side}_block"]) for side in _STORES}
+    given = stores | {name: value for name, value in form.items() if name not in _OF_THE_FORM}
+    config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
+    return migrations.start(ledger, config, strategy)
 
 
 def run_migration(ref: Ref, runner: PrefectRunner | None = None) -> dict[str, Any]:

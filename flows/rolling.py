@@ -6,14 +6,14 @@ from typing import Any
 
 from prefect import flow
 
-from flows.migration import SETTINGS, RunLedger, advised, end_of, name_of, run_migration, show_end, store
+from flows.migration import SETTINGS, RunLedger, advised, end_of, name_of, run_migration, show_end, start
 from flows.rollback import Prefer, settled
 from flows.runner import PrefectRunner
-from vecferry.config import Approve, ApproveBy, Moved, OnCheckFailed, make_config
+from vecferry.config import Approve, ApproveBy, Moved, OnCheckFailed, Rolling
 from vecferry.errors import BadOption
 from vecferry.ledger import Ledger
 from vecferry.model import Metric
-from vecferry.operations import migrations, workspaces
+from vecferry.operations import workspaces
 from vecferry.strategies.runner import Ref
 
 __all__ = ["rollback_workspaces", "rolling"]
@@ -88,32 +88,11 @@ def rolling(
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         migration_id: Resume this migration; all other fields are then ignored, its plan holds.
     """
-    ledger = RunLedger.open()
+    form, ledger = dict(locals()), RunLedger.open()
     if migration_id is not None:
         return run_migration(Ref(ledger.url, _mine(ledger, migration_id)))
-    given = {
-        "source": store(source, source_key_env, source_block),
-        "target": store(target, target_key_env, target_block),
-        "rolling": {
-            "by": by, "ranges": ranges, "first": first, "wave": wave, "approve_by": approve_by, "moved": moved,
-        },
-        "trust_local_files": trust_local_files,
-        "archive": archive,
-        "route": route,
-        "metric": metric,
-        "document_field": document_field,
-        "consent": consent,
-        "profile": profile,
-        "approve": approve,
-        "approve_timeout_s": approve_timeout_s,
-        "max_final_delta": max_final_delta,
-        "on_check_failed": on_check_failed,
-        "workers": workers,
-        "slice_rows": slice_rows,
-        "max_rows_per_s": max_rows_per_s,
-    }  # fmt: skip
-    config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
-    return run_migration(migrations.start(ledger, config, STRATEGY))
+    divided = {name: form.pop(name) for name in Rolling.model_fields}
+    return run_migration(start(ledger, form | {"rolling": divided}, STRATEGY))
 
 
 @flow(name="rollback-workspaces", flow_run_name="roll back workspaces of {migration_id}", **SETTINGS)

@@ -6,13 +6,12 @@ from typing import Any
 
 from prefect import flow
 
-from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, store
+from flows.migration import SETTINGS, RunLedger, advised, name_of, run_migration, start
 from flows.rollback import Prefer, roll_back, settled
-from vecferry.config import Approve, OnCheckFailed, make_config
+from vecferry.config import Approve, OnCheckFailed
 from vecferry.errors import BadOption
 from vecferry.ledger import Ledger
 from vecferry.model import Metric
-from vecferry.operations import migrations
 from vecferry.strategies.runner import Ref
 
 __all__ = ["rollback_snapshot_restore", "snapshot_restore"]
@@ -77,30 +76,10 @@ def snapshot_restore(
         trust_local_files: Open the source's files although they could run a program (pickles of qdrant+path).
         migration_id: Resume this migration; all other fields are then ignored, its plan holds.
     """
-    ledger = RunLedger.open()
+    form, ledger = dict(locals()), RunLedger.open()
     if migration_id is not None:
         return run_migration(Ref(ledger.url, _mine(ledger, migration_id)))
-    given = {
-        "source": store(source, source_key_env, source_block),
-        "target": store(target, target_key_env, target_block),
-        "trust_local_files": trust_local_files,
-        "archive": archive,
-        "route": route,
-        "metric": metric,
-        "document_field": document_field,
-        "consent": consent,
-        "profile": profile,
-        "approve": approve,
-        "approve_timeout_s": approve_timeout_s,
-        "pause_limit_s": pause_limit_s,
-        "snapshot_folder": snapshot_folder,
-        "on_check_failed": on_check_failed,
-        "workers": workers,
-        "slice_rows": slice_rows,
-        "max_rows_per_s": max_rows_per_s,
-    }
-    config = make_config({name: value for name, value in given.items() if value is not None}, where="the parameters")
-    return run_migration(migrations.start(ledger, config, STRATEGY))
+    return run_migration(start(ledger, form, STRATEGY))
 
 
 @flow(name="rollback-snapshot-restore", flow_run_name="roll back {migration_id}", **SETTINGS)

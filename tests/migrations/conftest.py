@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.application import Application
 from tests.support.migrating import Harness, schema
 from tests.support.tenants import put
 from vecferry import address
@@ -17,6 +19,13 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """Migrations on a ledger of their own."""
     monkeypatch.setenv("VECFERRY_HOME", str(tmp_path / "home"))
     return Harness(tmp_path)
+
+
+@pytest.fixture
+def application() -> Iterator[Application]:
+    """One that listens to hooks."""
+    with Application() as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.support.application import SECRET, Application
+from tests.support.application import Application, hooks_of
 from tests.support.migrating import Harness, fill, mixed_batch, schema
 from vecferry import address, batch
 from vecferry.contract import Target
@@ -42,21 +42,6 @@ def file(tmp_path: Path) -> str:
     fill(url, [mixed_batch(60)], schema())
     (tmp_path / "docs.jsonl.vecferry.json").unlink(missing_ok=True)
     return url
-
-
-@pytest.fixture
-def application() -> Iterator[Application]:
-    """One that listens to hooks."""
-    with Application() as running:
-        yield running
-
-
-def hooks(harness: Harness, application: Application, **more: Any) -> dict[str, Any]:
-    """All four hooks lead to the application; nothing is waited for."""
-    secret = harness.folder / "secret"
-    secret.write_text(SECRET)
-    hook = {"webhook": application.hook, "secret": {"file": str(secret)}, "timeout_s": 10}
-    return {"pause": hook, "release": hook, "switch": hook, "read_back": hook, "write_timeout_s": 0, **more}
 
 
 def write(url: str, *numbers: int) -> None:
@@ -114,7 +99,7 @@ def test_s12_a_switch_goes_through_every_state_and_releases_last(
 ) -> None:
     """READY, FROZEN, SWITCHING, SWITCHED; the application is paused, told, and released last of all."""
     application.memory.url = docs
-    ref = harness.migrate(docs, f"{docs}-new", hooks=hooks(harness, application))
+    ref = harness.migrate(docs, f"{docs}-new", hooks=hooks_of(application, harness.folder))
     wanted = ["COPYING", "CATCHING_UP", "VERIFYING", "READY", "FROZEN", "SWITCHING", "SWITCHING", "SWITCHED"]
     assert states(harness, ref) == wanted
     told = [action for action in application.memory.actions() if action != "read_back"]
@@ -242,7 +227,7 @@ def test_s9_an_application_that_refuses_to_pause_is_not_switched(
 ) -> None:
     """The state goes back to READY, and whatever the application did, it is told to go on."""
     application.memory.url, application.memory.faults = docs, {"pause": ["refuse"]}
-    ref = harness.start(docs, f"{docs}-new", hooks=hooks(harness, application))
+    ref = harness.start(docs, f"{docs}-new", hooks=hooks_of(application, harness.folder))
     with pytest.raises(Stopped, match="did not confirm that writes are paused"):
         harness.run(ref)
     assert undone(harness, ref, docs)
@@ -370,7 +355,10 @@ def test_s13_a_run_killed_around_a_call_is_finished_by_the_next(
     application.memory.url = file
     target = f"jsonl://{harness.folder}/new.jsonl"
     ref = harness.start(
-        file, target, metric="cosine", hooks=hooks(harness, application, route_file=str(harness.folder / "route.json"))
+        file,
+        target,
+        metric="cosine",
+        hooks=hooks_of(application, harness.folder, route_file=str(harness.folder / "route.json")),
     )
     assert harness.run_until_killed(ref, f"{point}=kill@{number}") == KILLED
     if number == 2 and point in ("hooks.intended", "ledger.hook_intended"):  # it may have been called, and is not now
@@ -393,7 +381,7 @@ def test_s13_writes_of_an_application_that_was_never_told_are_carried_over_first
         file,
         target,
         metric="cosine",
-        hooks=hooks(harness, application),
+        hooks=hooks_of(application, harness.folder),
         sync={"absence_wait_s": 0, "driver_timeout_s": 0},
     )
     assert harness.run_until_killed(ref, "cutover.switched=kill") == KILLED
@@ -412,7 +400,9 @@ def test_s13_an_application_that_half_followed_is_left_to_a_person(
 ) -> None:
     """A switch call of unknown fate, the pause over, the application on the old store: listed, nothing changed."""
     application.memory.url = file
-    ref = harness.start(file, f"jsonl://{harness.folder}/new.jsonl", metric="cosine", hooks=hooks(harness, application))
+    ref = harness.start(
+        file, f"jsonl://{harness.folder}/new.jsonl", metric="cosine", hooks=hooks_of(application, harness.folder)
+    )
     assert harness.run_until_killed(ref, "hooks.called=kill@2") == KILLED
     end_pauses(harness)
     application.memory.url, application.memory.epoch = file, None

@@ -17,14 +17,14 @@ from qdrant_client import QdrantClient, models
 from qdrant_edge import EdgeShard, UpdateOperation
 
 from tests.support.chroma_server import ChromaServer
-from tests.support.migrating import Harness, contents, fill, mixed_batch
+from tests.support.migrating import Harness, contents, fill, mixed_batch, write
 from tests.support.qdrant_server import QdrantServer
 from tests.support.raw_collections import Place, generate, make_source
 from vecferry import address, batch
 from vecferry.errors import UnsafeRoute, VecferryError
 from vecferry.ledger import Answer, Kind, State
 from vecferry.mapping.ids import NAMESPACE
-from vecferry.model import IdKind, RecordId
+from vecferry.model import IdKind
 from vecferry.operations import routes
 from vecferry.stores import registry
 
@@ -47,20 +47,6 @@ def with_payload(record: str, payload: bytes) -> Any:
     return row.set_column(row.schema.get_field_index(batch.PAYLOAD), row.schema.field(batch.PAYLOAD), made)
 
 
-def write(url: str, *batches: Any, delete: tuple[str, ...] = ()) -> None:
-    """Write to a store behind the migration's back."""
-    with registry.open_target(address.parse(url)) as store:
-        for item in batches:
-            store.write(item)
-        store.delete(batch.ids_batch([RecordId(IdKind.STRING, text) for text in delete]))
-
-
-def released(harness: Harness, ref: Any) -> bool:
-    """Whether nobody waits."""
-    serving = harness.ledger.ask_route(harness.migration(ref).route)
-    return serving is not None and serving.writes == "open"
-
-
 @pytest.mark.slow
 def test_s17_what_nobody_wrote_goes_back_as_it_was(harness: Harness, docs: str, tmp_path: Path) -> None:
     """Without new writes the route returns, no record of the old store differs, and the new store stays as it is."""
@@ -74,7 +60,7 @@ def test_s17_what_nobody_wrote_goes_back_as_it_was(harness: Harness, docs: str, 
     assert harness.migration(ref).state is State.ROLLED_BACK
     assert contents(docs) == before
     assert len(contents(target)) == 300
-    assert released(harness, ref)
+    assert harness.released(ref)
 
 
 def test_s17_new_changed_and_deleted_records_are_in_the_old_store(harness: Harness, docs: str) -> None:
@@ -144,7 +130,7 @@ def test_s16_a_conflict_stops_before_anything_is_written(harness: Harness, docs:
     assert "--prefer" in caught.value.advice
     assert harness.migration(ref).state is State.SWITCHED
     assert contents(docs) == before
-    assert released(harness, ref)
+    assert harness.released(ref)
     assert harness.ledger.pauses(ref.migration)[-1].returns_to is not State.SWITCHED
 
 
@@ -210,7 +196,7 @@ def test_a_rollback_that_cannot_work_says_why_and_changes_nothing(harness: Harne
         harness.rollback(ref)
     assert "vecferry restore" in caught.value.advice
     assert harness.migration(ref).state is State.SWITCHED
-    assert released(harness, ref)
+    assert harness.released(ref)
 
 
 def test_rolled_back_twice_is_rolled_back_once(harness: Harness, docs: str) -> None:
@@ -235,7 +221,7 @@ def test_s18_the_route_goes_back_at_once_and_the_records_later(harness: Harness,
     routes.route_only(harness.runner, ref)
     assert harness.migration(ref).state is State.ROLLED_BACK_UNMERGED
     assert harness.route(ref).url == docs
-    assert released(harness, ref)
+    assert harness.released(ref)
     assert "doc-9" in contents(docs)
     write(docs, mixed_batch(1, first=7000))
     with pytest.raises(UnsafeRoute, match="went back already"):
@@ -243,14 +229,14 @@ def test_s18_the_route_goes_back_at_once_and_the_records_later(harness: Harness,
     with pytest.raises(VecferryError):
         harness.merge(ref)
     assert harness.migration(ref).state is State.ROLLED_BACK_UNMERGED
-    assert released(harness, ref)
+    assert harness.released(ref)
     (tmp_path / "away").rename(new)
     done = harness.merge(ref)
     assert (done["deleted"], done["kept"]) == (1, 1)
     assert harness.migration(ref).state is State.ROLLED_BACK
     assert "doc-9" not in contents(docs)
     assert "doc-7000" in contents(docs)
-    assert released(harness, ref)
+    assert harness.released(ref)
     harness.ledger.verify_audit()
 
 

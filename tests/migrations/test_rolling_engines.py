@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import chromadb
 import numpy as np
@@ -16,6 +15,7 @@ from qdrant_client import QdrantClient, models
 from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, schema
 from tests.support.qdrant_server import QdrantServer
+from tests.support.tenants import before
 from vecferry import address, batch
 from vecferry.errors import DataDiffer
 from vecferry.ledger import State, workspace_key
@@ -95,18 +95,6 @@ def place_of(name: str) -> str:
     return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "urn:vecferry:id"), name))
 
 
-def before_calls(harness: Harness, acts: dict[tuple[Any, int], Callable[[], None]]) -> None:
-    """Do something right before the n-th call (from 1) of a wave's step."""
-    run, counts = harness.runner.run, dict[Any, int]()
-
-    def watched(step: Any, ref: Ref, *args: Any, **kwargs: Any) -> Any:
-        counts[step] = counts.get(step, 0) + 1
-        acts.pop((step, counts[step]), lambda: None)()
-        return run(step, ref, *args, **kwargs)
-
-    harness.runner.run = watched  # type: ignore[method-assign]
-
-
 def states(harness: Harness, ref: Ref) -> dict[str, State]:
     return {one.key: one.state for one in harness.ledger.workspaces(ref.migration)}
 
@@ -143,7 +131,7 @@ def test_s19_s20_s21_five_workspaces_move_while_records_change_theirs_and_one_go
             (waves.fill_wave, 3): while_two_are_served_by_the_new_store,
             (waves.switch_wave, 4): before_the_switch_of_d,
         }
-        before_calls(harness, acts)
+        before(harness, acts)
         new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
         rolling = {"wave": 1}
         ref = harness.migrate(
@@ -188,7 +176,7 @@ def test_a_load_that_broke_off_leaves_no_index_off_in_a_store_that_serves(harnes
         def threshold() -> int | None:
             return client.get_collection("docs").config.optimizer_config.indexing_threshold
 
-        before_calls(harness, {(waves.fill_wave, 1): lambda: record("b2", "b", float("nan"))})
+        before(harness, {(waves.fill_wave, 1): lambda: record("b2", "b", float("nan"))})
         new = f"qdrant://127.0.0.1:{server.grpc_port}/docs?rest_port={server.rest_port}"
         ref = harness.start("memory:///broken", new, "rolling", sync={"absence_wait_s": 0, "driver_timeout_s": 0})
         with pytest.raises(DataDiffer, match="NaN"):

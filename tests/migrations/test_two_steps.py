@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.application import SECRET, Application
-from tests.support.migrating import Harness, contents, fill, mixed_batch
-from vecferry import address, batch
+from tests.support.application import Application, hooks_of
+from tests.support.migrating import Harness, contents, fill, mixed_batch, write
+from vecferry import batch
 from vecferry.errors import DataDiffer, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.model import IdKind, RecordId
 from vecferry.operations import ending, migrations
-from vecferry.stores import registry
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 
@@ -38,29 +37,9 @@ def docs(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-def application() -> Iterator[Application]:
-    """An application with hooks, on a loopback server."""
-    with Application() as found:
-        yield found
-
-
 def hooked(harness: Harness, application: Application, **more: Any) -> dict[str, Any]:
-    """Every hook is that application's; the secret is in a file, where runs in other processes find it."""
-    secret = harness.folder / "secret"
-    secret.write_text(SECRET)
-    hook = {"webhook": application.hook, "secret": {"file": str(secret)}, "timeout_s": 5}
-    names = ("pause", "release", "switch", "read_back")
-    return {"hooks": {**dict.fromkeys(names, hook), "write_timeout_s": 0, **more}}
-
-
-def write(url: str, *batches: Any, delete: tuple[str, ...] = ()) -> None:
-    """Write to a store behind the migration's back."""
-    with registry.open_target(address.parse(url)) as store:
-        for item in batches:
-            store.write(item)
-        if delete:
-            store.delete(batch.ids_batch([RecordId(IdKind.STRING, text) for text in delete]))
+    """Every hook is that application's."""
+    return {"hooks": hooks_of(application, harness.folder, timeout_s=5, **more)}
 
 
 def edited(record: str, payload: str = '{"edited":true}') -> Any:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.migrations.test_cutover import delete, end_pauses, hooks, serving, whenever, write
+from tests.migrations.test_cutover import delete, end_pauses, serving, whenever, write
 from tests.migrations.test_rollback import with_payload
 from tests.migrations.test_rollback import write as put
-from tests.support.application import Application
+from tests.support.application import Application, hooks_of
 from tests.support.chroma_server import ChromaServer
 from tests.support.migrating import Harness, contents, fill, mixed_batch, schema
 from tests.support.raw_collections import Place, generate, make_source
@@ -39,13 +39,6 @@ def docs(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-def application() -> Iterator[Application]:
-    """One that listens to hooks."""
-    with Application() as running:
-        yield running
-
-
 def die() -> None:
     """The run ends here, and undoes nothing."""
     raise KeyboardInterrupt
@@ -61,7 +54,9 @@ def dies(harness: Harness, step: Callable[..., Any], run: Callable[[], object]) 
 def switched(harness: Harness, old: str, application: Application, **more: Any) -> Ref:
     """A switched migration whose application is told by hooks; another record is in the new store."""
     application.memory.url = old
-    ref = harness.migrate(old, f"memory:///{Path(old).name}-new", hooks=hooks(harness, application), **QUICK, **more)
+    ref = harness.migrate(
+        old, f"memory:///{Path(old).name}-new", hooks=hooks_of(application, harness.folder), **QUICK, **more
+    )
     write(new_of(harness, ref), 900)
     return ref
 
@@ -148,7 +143,7 @@ def test_s13_a_second_death_after_the_switch_does_not_spare_the_look_either(
 ) -> None:
     """Forward alike: what the old store received between two pauses is in the new one before anybody follows."""
     application.memory.url = docs
-    ref = harness.start(docs, f"{docs}-new", hooks=hooks(harness, application), **QUICK)
+    ref = harness.start(docs, f"{docs}-new", hooks=hooks_of(application, harness.folder), **QUICK)
     dies(harness, steps.check_route, lambda: harness.run(ref))
     end_pauses(harness)
     application.memory.writes = "open"
@@ -202,7 +197,7 @@ def test_s14_writes_between_the_end_of_a_pause_and_the_following_are_listed_and_
     """The route moved, the run died, the pause ended: late writes of the old store stand in the list, beside writes of
     the new one, and the way back keeps both."""
     application.memory.url = docs
-    ref = harness.start(docs, f"{docs}-new", hooks=hooks(harness, application), **QUICK)
+    ref = harness.start(docs, f"{docs}-new", hooks=hooks_of(application, harness.folder), **QUICK)
     dies(harness, steps.read_back, lambda: harness.run(ref))
     end_pauses(harness)
     put(docs, with_payload("doc-3", b'{"side":"late"}'), mixed_batch(1, first=901), delete=("doc-4",))
@@ -223,7 +218,7 @@ def test_s13_an_application_that_a_person_led_to_the_new_store_is_not_told_again
 ) -> None:
     """The route file had moved, the hook was never called, and the pause is over: it follows, so the run goes on."""
     application.memory.url = docs
-    told = hooks(harness, application, route_file=str(harness.folder / "route.json"))
+    told = hooks_of(application, harness.folder, route_file=str(harness.folder / "route.json"))
     ref = harness.start(docs, f"{docs}-new", hooks=told, **QUICK)
     dies(harness, steps.tell_switch, lambda: harness.run(ref))
     telling.publish(open_work(ref))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["SECRET", "Application", "Memory", "command_of"]
+__all__ = ["SECRET", "Application", "Memory", "command_of", "hooks_of"]
 
 SECRET = "correct horse battery staple"
 _POLL_S = 0.01
@@ -227,3 +227,14 @@ def _main(file: Path) -> int:
 
 if __name__ == "__main__":
     sys.exit(_main(Path(sys.argv[1])))
+
+
+def hooks_of(application: Application, folder: Path, *, timeout_s: float = 10, **more: Any) -> dict[str, Any]:
+    """All four hooks lead to the application; nothing is waited for.
+
+    The secret is in a file of `folder`, where runs in other processes find it.
+    """
+    secret = folder / "secret"
+    secret.write_text(SECRET)
+    hook = {"webhook": application.hook, "secret": {"file": str(secret)}, "timeout_s": timeout_s}
+    return {**dict.fromkeys(("pause", "release", "switch", "read_back"), hook), "write_timeout_s": 0, **more}

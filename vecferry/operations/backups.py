@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecferry.config import MigrationConfig, StoreConfig
-from vecferry.contract import Snapshots, Source
+from vecferry.contract import Source
 from vecferry.errors import BadOption, VecferryError
 from vecferry.ledger import Ledger, State
 from vecferry.model import Digest
@@ -18,7 +18,7 @@ from vecferry.operations.migrations import run, start
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.transfer import backup_set, pace, progress
-from vecferry.transfer.backup import CopiedFile, copy_store, list_files, require_room
+from vecferry.transfer.backup import CopiedFile, copy_store, download_snapshot, list_files
 from vecferry.transfer.backup_listing import BackupListing, Method, read_listing, utc_now
 from vecferry.transfer.backup_set import Making
 from vecferry.transfer.digest import digest_of
@@ -132,7 +132,7 @@ def _by_snapshot(source: Source, making: Making, folder: Path, config: Migration
     before = _digest(source, config)
     content = folder / Method.SNAPSHOT
     content.mkdir()
-    _fetch(snapshots, content)
+    download_snapshot(snapshots, content)
     quiet = _digest(source, config) == before
     note = "" if quiet else "written to meanwhile: its checksum proves the file, its records were not compared"
     rows, digest = (before.count, str(before)) if quiet else (None, None)
@@ -140,15 +140,6 @@ def _by_snapshot(source: Source, making: Making, folder: Path, config: Migration
 
 
 _MAKERS = {Method.FILES: _by_files, Method.SNAPSHOT: _by_snapshot}
-
-
-def _fetch(snapshots: Snapshots, content: Path) -> None:
-    made = snapshots.make()
-    try:
-        require_room(content, made.size_bytes)
-        snapshots.download(made, content / made.name)
-    finally:
-        snapshots.delete(made.name)
 
 
 def _digest(source: Source, config: MigrationConfig) -> Digest:

@@ -66,11 +66,6 @@ def ends_sheet(group: Group, ends: Sequence[Ended]) -> Sheet:
     return Sheet("together", title, ("collection", "state", "migration", "how it ended"), rows)
 
 
-def _row(one: Ended) -> tuple[str, ...]:
-    source = address.parse(one.migration.source_url)
-    return place_of(source), one.migration.state.value, one.migration.id, one.words
-
-
 def problem_of(group: Group, verb: str, ends: Sequence[Ended]) -> VecferryError | None:
     """Why not all is done, as one error of the most serious kind; None when it is."""
     kind = most_serious(one.error.exit_code for one in ends if one.error is not None)

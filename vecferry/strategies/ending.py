@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vecferry.errors import DataDiffer, NotFound, UnsafeRoute
@@ -14,7 +15,7 @@ from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 from vecferry.transfer.late import Late
 
-__all__ = ["Ended", "complete", "decommission", "discard", "look", "require_settled"]
+__all__ = ["Ended", "complete", "decommission", "discard", "look", "look_at_old", "require_settled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def complete(run: Runner, ref: Ref, accepted: str = "") -> Ended:
         return Ended(already=True)
     with working(ref) as held:
         run.run(steps.require_completable, held)
-        late = _look_at_old(run, held, accepted)
+        late = look_at_old(held.migration, accepted, lambda: look(run, held, Side.SOURCE))
         if late is not None:
             again = f"vecferry complete {held.migration}"
             require_settled(str(open_work(held).config.source.public()), late, accepted, again)
@@ -46,15 +47,16 @@ def complete(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     return Ended(late=late)
 
 
-def _look_at_old(run: Runner, held: Ref, accepted: str) -> Late | None:
+def look_at_old(migration: str, accepted: str, looked: Callable[[], Late]) -> Late | None:
+    """What a last look finds; None where the old store is gone and a person said so. Else that is UnsafeRoute."""
     try:
-        return look(run, held, Side.SOURCE)
+        return looked()
     except NotFound as error:
         if accepted == GONE:
             return None
         raise UnsafeRoute(
             f"the old store cannot be looked at once more: {error}",
-            advice=f"if it was meant to go: vecferry complete {held.migration} --accept-late {GONE}",
+            advice=f"if it was meant to go: vecferry complete {migration} --accept-late {GONE}",
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vecferry.errors import UnsafeRoute
-from vecferry.ledger import Pause
 from vecferry.routing import observing
 from vecferry.strategies import telling
 from vecferry.strategies.work import Work
@@ -13,7 +12,7 @@ __all__ = ["is_held_since", "is_unseen", "require_all_follow"]
 
 def is_held_since(work: Work) -> bool:
     """Whether the very pause under which the route moved holds yet: then nobody has written since."""
-    pause = _holding(work)
+    pause = telling.held_pause(work)
     return pause is not None and pause.paused_at <= work.route().changed_at
 
 
@@ -24,7 +23,7 @@ def is_unseen(work: Work) -> bool:
     """
     if telling.may_be_followed(work):
         return False
-    return _holding(work) is not None or not telling.is_file_new(work)
+    return telling.held_pause(work) is not None or not telling.is_file_new(work)
 
 
 def require_all_follow(work: Work, again: str) -> None:
@@ -41,10 +40,3 @@ def require_all_follow(work: Work, again: str) -> None:
             advice=f"nothing was changed. Let everything serve {work.route().url} by hand, then {again}; "
             f"vecferry unpause {work.migration.id} releases the writes",
         )
-
-
-def _holding(work: Work) -> Pause | None:
-    """The pause of this migration, if it holds now."""
-    pause = work.pause()
-    mine = pause is not None and pause.migration == work.migration.id and pause.holds(telling.serving(work).at)
-    return pause if mine else None

@@ -23,13 +23,12 @@ from vecferry import failpoints, sealing
 from vecferry.align import align
 from vecferry.archive.hash_rows import TARGET_HASH
 from vecferry.conditions import from_plain, matches
-from vecferry.contract import Source
-from vecferry.grouping import SourceView
 from vecferry.idtable import IdTable
 from vecferry.ledger import Direction, Workspace
 from vecferry.model import JsonObject
 from vecferry.strategies.catching_up import commit_deltas, same_of
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.scope import whole_of
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import retry
 from vecferry.transfer.delta_making import Making, make_delta
@@ -40,7 +39,7 @@ from vecferry.transfer.limits import Limits
 from vecferry.transfer.passes import Spool
 from vecferry.transfer.ways import Forward
 
-__all__ = ["MOVED_FACT", "Found", "keep_moved", "look_for_moved", "moved_words", "whole_of"]
+__all__ = ["MOVED_FACT", "Found", "keep_moved", "look_for_moved", "moved_words"]
 
 MOVED_FACT = "moved across the stores"
 """`{"held": ..., "followed": ..., "conflicts": ..., "listed": FILE}`: of all passes so far."""
@@ -81,11 +80,6 @@ def look_for_moved(work: Work, spool: Spool) -> None:
             if mine.num_rows:
                 _settle(work, served, gone, mine, found)
     keep_moved(work, found)
-
-
-def whole_of(store: Source) -> Source:
-    """The collection around a view of one workspace."""
-    return store.inner if isinstance(store, SourceView) else store
 
 
 def _settle(work: Work, served: Workspace, gone: pa.RecordBatch, records: pa.RecordBatch, found: Found) -> None:

@@ -20,9 +20,10 @@ from vecferry.contract import Source
 from vecferry.idtable import IdTable
 from vecferry.ledger import Workspace
 from vecferry.strategies.catching_up import SYNCED
-from vecferry.strategies.moved import Found, keep_moved, whole_of
+from vecferry.strategies.moved import Found, keep_moved
 from vecferry.strategies.returning import old_writer, return_way
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.scope import whole_of
 from vecferry.strategies.strangers import all_ids
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, retry

@@ -72,7 +72,8 @@ def _is_to_do(ledger: Ledger, one: Workspace) -> bool:
 
 
 def _some(ledger: Ledger, ref: Ref, numbers: Sequence[int]) -> list[Workspace]:
-    return [one for one in ledger.workspaces(ref.migration) if one.number in set(numbers) and one.hold is None]
+    wanted = set(numbers)
+    return [one for one in ledger.workspaces(ref.migration) if one.number in wanted and one.hold is None]
 
 
 def _filled(run: Runner, ledger: Ledger, ref: Ref, numbers: Sequence[int]) -> list[Done]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from vecferry.errors import NotFound, UnsafeRoute
+from vecferry.errors import UnsafeRoute
 from vecferry.ledger import State, Workspace
 from vecferry.model import Digest
 from vecferry.strategies import steps, waves
-from vecferry.strategies.ending import Ended, require_settled
+from vecferry.strategies.ending import Ended, look_at_old, require_settled
 from vecferry.strategies.lease import working
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE
@@ -29,7 +29,12 @@ def complete(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     if work.migration.state is State.COMPLETED:
         return Ended(already=True)
     open_ones = _require_all_switched(work.ledger.workspaces(ref.migration), ref.migration)
-    late = _look_at_old(run, ref, open_ones, accepted)
+
+    def looked() -> Late:
+        found = run.run(waves.look_at_wave, ref, open_ones, Side.SOURCE, completing=True)
+        return _together(ref, Side.SOURCE, found)
+
+    late = look_at_old(ref.migration, accepted, looked)
     if late is not None:
         again = f"vecferry complete {ref.migration}"
         require_settled(str(work.config.source.public()), late, accepted, again)
@@ -47,18 +52,6 @@ def _require_all_switched(found: Sequence[Workspace], name: str) -> list[int]:
             advice=f"vecferry workspaces {name} shows them; vecferry resume {name} goes on",
         )
     return [one.number for one in found if one.state is State.SWITCHED]
-
-
-def _look_at_old(run: Runner, ref: Ref, numbers: list[int], accepted: str) -> Late | None:
-    try:
-        return _together(ref, Side.SOURCE, run.run(waves.look_at_wave, ref, numbers, Side.SOURCE, completing=True))
-    except NotFound as error:
-        if accepted == GONE:
-            return None
-        raise UnsafeRoute(
-            f"the old store cannot be looked at once more: {error}",
-            advice=f"if it was meant to go: vecferry complete {ref.migration} --accept-late {GONE}",
-        ) from error
 
 
 def decommission(run: Runner, ref: Ref, collection: str, accepted: str = "") -> Ended:

@@ -12,7 +12,7 @@ from vecferry.ledger import DEFAULT_WORKSPACE, Ledger, Migration, State, Workspa
 from vecferry.mapping import Mapping
 from vecferry.transfer.decoded import DecodedSource
 
-__all__ = ["SERVED_BY_NEW", "Scope", "encoding_of", "scope_of"]
+__all__ = ["SERVED_BY_NEW", "Scope", "encoding_of", "scope_of", "whole_of"]
 
 SERVED_BY_NEW = frozenset(
     {
@@ -66,8 +66,13 @@ class Scope:
 
 def encoding_of(store: Source) -> Mapping | None:
     """How records of a store that bears an earlier migration's mark are encoded, also behind a view of it."""
-    whole = store.inner if isinstance(store, SourceView) else store
+    whole = whole_of(store)
     return whole.mapping if isinstance(whole, DecodedSource) else None
+
+
+def whole_of(store: Source) -> Source:
+    """The collection around a view of one workspace."""
+    return store.inner if isinstance(store, SourceView) else store
 
 
 def _conditions(some: list[Workspace]) -> tuple[Condition, ...]:

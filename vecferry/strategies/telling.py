@@ -23,6 +23,7 @@ __all__ = [
     "acknowledged",
     "ask_hook",
     "calls",
+    "held_pause",
     "is_file_new",
     "may_be_followed",
     "observe",
@@ -60,6 +61,13 @@ def _recorded(work: Work, workspace: str | None) -> Serving:
     if found is None:
         raise NotFound(f"no route is named {work.migration.route!r} yet")
     return found
+
+
+def held_pause(work: Work) -> Pause | None:
+    """The pause of this migration, if it holds now."""
+    pause = work.pause()
+    mine = pause is not None and pause.migration == work.migration.id and pause.holds(serving(work).at)
+    return pause if mine else None
 
 
 def publish(work: Work) -> None:

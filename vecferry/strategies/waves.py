@@ -199,7 +199,8 @@ def end_ways_back(ref: Ref, numbers: Sequence[int], late: Late | None, accepted:
 
 
 def _chosen(ref: Ref, numbers: Sequence[int]) -> list[Workspace]:
-    return [one for one in Ledger.open(ref.ledger).workspaces(ref.migration) if one.number in set(numbers)]
+    wanted = set(numbers)
+    return [one for one in Ledger.open(ref.ledger).workspaces(ref.migration) if one.number in wanted]
 
 
 def each(

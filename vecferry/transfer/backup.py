@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vecferry.archive import layout
-from vecferry.contract import Source, SourceFile
+from vecferry.contract import Snapshots, Source, SourceFile
 from vecferry.errors import ArchiveDamaged, DataDiffer, NotFound, Stopped
 from vecferry.stores.staging import sync_file, sync_folder
 
@@ -21,6 +21,7 @@ __all__ = [
     "copy_files",
     "copy_store",
     "damages",
+    "download_snapshot",
     "list_files",
     "put_back",
     "refuse_damaged",
@@ -70,6 +71,16 @@ def copy_files(files: Sequence[SourceFile], folder: Path) -> list[CopiedFile]:
         if _stamp(item.file) != stamp:
             raise DataDiffer(f"{item.file} was written to under the copy", advice=_ADVICE_CHANGED)
     return copied
+
+
+def download_snapshot(snapshots: Snapshots, content: Path) -> None:
+    """Let the server make a snapshot, fetch it into the folder `content`, and remove it there. Raises as they do."""
+    made = snapshots.make()
+    try:
+        require_room(content, made.size_bytes)
+        snapshots.download(made, content / made.name)
+    finally:
+        snapshots.delete(made.name)
 
 
 def require_room(folder: Path, size_bytes: int) -> None:

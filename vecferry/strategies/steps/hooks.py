@@ -74,7 +74,7 @@ def pause_writes(ref: Ref, approval: int | None = None) -> int:
     """
     work = open_work(ref)
     work.check()
-    pause = _held(work) or _new_pause(work, approval)
+    pause = telling.held_pause(work) or _new_pause(work, approval)
     telling.publish(work)
     hook = work.config.hooks.pause
     if hook is None or _is_confirmed(work, Action.PAUSE, pause.token, "paused"):
@@ -111,14 +111,6 @@ def prolong_pause(ref: Ref, token: int) -> None:
         made = telling.request(work, Action.PAUSE, again)
         reply = telling.tell(work, hook, made, pause_token=token)
         _require_writes(work, "paused", reply, "nothing was switched")
-
-
-def _held(work: Work) -> Pause | None:
-    """The pause of this migration that holds now."""
-    pause = work.pause()
-    if pause is None or pause.migration != work.migration.id:
-        return None
-    return pause if pause.holds(telling.serving(work).at) else None
 
 
 def _new_pause(work: Work, approval: int | None) -> Pause:

@@ -240,8 +240,7 @@ def freeze_return(ref: Ref, approval: int) -> None:
 def freeze_route(ref: Ref) -> None:
     """A pause of its own, whatever the state, which stays. One of this run that holds is taken as it is."""
     work = open_work(ref)
-    pause, now = work.pause(), telling.serving(work).at
-    if pause is None or pause.migration != ref.migration or not pause.holds(now):
+    if telling.held_pause(work) is None:
         ttl_s = work.config.hooks.pause_ttl_s
         work.ledger.pause_writes(
             work.migration.route, ref.migration, ttl_s, ref.token, workspace=work.workspace, state_to=None

@@ -16,7 +16,7 @@ from vecferry.strategies.snapshots import Snapshot, exported_digest, snapshot_of
 from vecferry.strategies.steps.copy import mark_of
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, progress, retry
-from vecferry.transfer.backup import CopiedFile, list_files, require_room
+from vecferry.transfer.backup import CopiedFile, download_snapshot, list_files
 from vecferry.transfer.backup_listing import Method
 from vecferry.transfer.digest import digest_of
 from vecferry.transfer.engine_name import minor_version
@@ -55,12 +55,7 @@ def fetch_snapshot(work: Work) -> tuple[CopiedFile, ...]:
     snapshots, content = _snapshots(handles.source(work.config.source.address())), snapshot_folder(work)
     shutil.rmtree(content, ignore_errors=True)
     content.mkdir(parents=True)
-    made = snapshots.make()
-    try:
-        require_room(content, made.size_bytes)
-        snapshots.download(made, content / made.name)
-    finally:
-        snapshots.delete(made.name)
+    download_snapshot(snapshots, content)
     return tuple(list_files(content))
 
 

@@ -129,9 +129,7 @@ def _says(work: Work, kind: SnapshotKind) -> str:
 
 def is_source_frozen(ref: Ref) -> bool:
     """Whether the pause of an earlier run holds yet: the snapshot that it took may still be gone on with."""
-    work = open_work(ref)
-    pause = work.pause()
-    return pause is not None and pause.migration == ref.migration and pause.holds(telling.serving(work).at)
+    return telling.held_pause(open_work(ref)) is not None
 
 
 def preflight_snapshot(ref: Ref) -> None:
