@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.examples import examples
-from tests.transfer.support import limits, memory
+from tests.support.migrating import mixed_batch
+from tests.transfer.support import archived, limits, memory, name, one
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.archive import Archive, Changes, DeltaEntry, DeltaHashRows, DeltaRows, HashRows
@@ -22,7 +23,7 @@ from vecferry.archive.delta_rows import Before
 from vecferry.contract import Target
 from vecferry.errors import ArchiveDamaged, Stopped
 from vecferry.model import CollectionSchema, DType, IdKind, Metric, RecordId, VectorField, VectorKind
-from vecferry.transfer.differences import CHANGE, Differences, Side, compare, read_candidates
+from vecferry.transfer.differences import CHANGE, MAX_EXAMPLES, Differences, Side, compare, read_candidates
 from vecferry.transfer.known import KnownState
 from vecferry.transfer.passes import Spool, begin_spool, spool_slice
 
@@ -182,6 +183,62 @@ def test_the_digest_of_a_quiet_pass_is_that_of_the_known_state(tmp_path: Path) -
     other = compare(spool_of(tmp_path, store, 1), KnownState(archive, link), store.count(), 64)
     assert one.digest == other.digest == str(archive.manifest().current)
     assert one.unsettled == other.unsettled == 0
+
+
+VECTOR = columns.dense_column(one(7)).values[0]
+CHANGED: dict[str, dict[str, object]] = {
+    "one bit of a vector": {"vector": np.nextafter(VECTOR, np.float32(9)).tolist()},
+    "a payload value": {"payload": '{"price":1.5}'},
+    "an integer that became a float": {"payload": one(7).column("payload")[0].as_py().replace("2007", "2007.0")},
+    "a document": {"document": "Other words"},
+    "a document that is gone": {"document": None},
+    "a document that is empty": {"document": ""},
+}
+
+
+def since_archived(folder: Path, store: Target, batches: list[pa.RecordBatch]) -> Differences:
+    """What a pass finds when these records were written after the copy."""
+    archive, _ = archived(folder / uuid4().hex, store)
+    for batch in batches:
+        store.write(batch)
+    return compare(spool_of(folder, store), KnownState(archive, link), store.count(), 64)
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_the_smallest_change_of_any_part_is_seen(tmp_path: Path, what: str) -> None:
+    """S4: a record that differs in one part alone, however little, is named."""
+    number = 8 if "document" in what else 7
+    found = since_archived(tmp_path, memory([mixed_batch(10)]), [one(number, **CHANGED[what])])
+    assert found.counts() == {"new": 0, "changed": 1, "gone": 0}
+    assert found.changed.examples == (str(name(number)),)
+
+
+def test_many_changes_are_counted_and_some_are_named(tmp_path: Path) -> None:
+    """A collection that was emptied and filled anew does not fill the message; one that was not says so."""
+    rows, store = MAX_EXAMPLES + 5, memory([mixed_batch(MAX_EXAMPLES + 5)])
+    assert str(since_archived(tmp_path, store, [mixed_batch(rows)])) == "no changes"
+    archive, _ = archived(tmp_path / "emptied", store)
+    store.delete(mixed_batch(rows))
+    store.write(mixed_batch(rows, first=rows))
+    found = compare(spool_of(tmp_path, store), KnownState(archive, link), store.count(), 64)
+    assert found.counts() == {"new": rows, "changed": 0, "gone": rows}
+    assert len(found.new.examples) == len(found.gone.examples) == MAX_EXAMPLES
+    assert str(found).startswith(f"{rows} new (for example {found.new.examples[0]}, ")
+    assert len(str(found)) < 300
+
+
+def test_a_record_that_did_not_travel_is_not_new(tmp_path: Path) -> None:
+    """Records that stay behind stand in the part and not among the proven hashes; they are no change at the source."""
+    store = memory([mixed_batch(10, first=10), one(5, vector=None)])
+    archive, _ = archived(tmp_path / "archive", store)
+    known = archive.read_hashes(0)
+    travelled = [row for row, text in enumerate(known.ids().column("id").to_pylist()) if text != "doc-5"]
+    archive.write_hashes(0, [known.slice(row, 1) for row in travelled])
+    assert len(archive.read_hashes(0)) == 10
+    assert not compare(spool_of(tmp_path, store), KnownState(archive, link), 11, 64)
+    store.write(one(5))
+    found = compare(spool_of(tmp_path, store), KnownState(archive, link), 11, 64)
+    assert found.changed.examples == (str(name(5)),)
 
 
 def test_a_candidate_brings_what_is_known_of_it(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from vecferry.contract import Target
 from vecferry.errors import DataDiffer, RetryLater, Stopped
 from vecferry.model import DType, Metric, VectorField
 from vecferry.transfer import fence
+from vecferry.transfer.pace import Pace
 from vecferry.transfer.passes import begin_spool, open_spool, require_same_collection, require_unmoved, spool_slice
 
 ROWS = 90
@@ -48,6 +49,16 @@ def test_all_ids_and_hashes_are_laid_aside(tmp_path: Path) -> None:
     wanted = sealing.seal(mixed_batch(ROWS)).select(found.schema.names).sort_by("id")
     assert found.to_pylist() == wanted.to_pylist()
     assert sum(item.rows for item in spool.slices()) == store.count() == ROWS
+
+
+def test_a_pass_keeps_the_pace_and_counts_its_rows(tmp_path: Path) -> None:
+    """A production source is spared by a pass as it was during the copy."""
+    store, waits, moved = memory([mixed_batch(ROWS)]), list[float](), list[int]()
+    spool = begin_spool(store, tmp_path / "pass", ROWS, 1, 0.0)
+    paced = replace(limits(moved), batch_rows=30, pace=Pace(30, lambda: 0.0, waits.append))
+    spool_slice(store, 0, spool, paced)
+    assert sum(moved) == ROWS
+    assert waits == [1.0, 2.0]
 
 
 def test_a_slice_that_was_cut_off_is_read_anew(tmp_path: Path) -> None:

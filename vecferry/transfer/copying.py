@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from vecferry import batch as columns
 from vecferry import sealing
 from vecferry.contract import Source, Target
 from vecferry.errors import DataDiffer, TargetNotEmpty
+from vecferry.idtable import IdTable
 from vecferry.model import CollectionSchema, JsonObject, Metric
 from vecferry.transfer.limits import Limits
-from vecferry.transfer.scan import HashIndex
 
 __all__ = ["COPIED_BY", "copied_schema", "copy_files"]
 
 COPIED_BY = "copied_by"
 """The key of the mark that says which migration made a copy."""
+
+Hashes = npt.NDArray[np.uint8]
 
 
 def copied_schema(schema: CollectionSchema, metrics: dict[str, Metric]) -> CollectionSchema:
@@ -52,8 +56,7 @@ def copy_files(
             new.write(batch)
             blocks.append((sealing.hash_ids(batch), sealing.hash_parts(batch)))
             limits.moved(batch.num_rows)
-    index = HashIndex(blocks)
-    _compare(index, open_again(), limits)
+    _compare(_Written(blocks), open_again(), limits)
     if old.fingerprint() != fingerprint:
         raise DataDiffer(
             f"{old.url} was written to while it was copied", advice="find out who writes it, then run again"
@@ -68,14 +71,36 @@ def _all(store: Source, limits: Limits) -> Iterator[pa.RecordBatch]:
             yield batch
 
 
-def _compare(index: HashIndex, copy: Source, limits: Limits) -> None:
+class _Written:
+    """The records that were written: ids, and the hashes of their parts; 72 bytes a record."""
+
+    def __init__(self, blocks: Iterable[tuple[Hashes, Hashes]]) -> None:
+        """`blocks` are id hashes `(n, 16)` with part hashes `(n, 48)`, both uint8."""
+        pairs = list(blocks)
+        self._ids = IdTable(pair[0] for pair in pairs)
+        self._parts = np.concatenate([pair[1] for pair in pairs] or [np.zeros((0, columns.HASHES_BYTES), np.uint8)])
+        self._seen = np.zeros(len(self._ids), dtype=np.bool_)
+
+    def differing(self, keys: Hashes, parts: Hashes) -> npt.NDArray[np.bool_]:
+        """`(n,) bool`: records read back that were not written, or not like this. The others are ticked off."""
+        at = self._ids.find(keys)
+        known = at >= 0
+        self._seen[at[known]] = True
+        return ~known | (self._parts[at] != parts).any(axis=1) if len(self._parts) else ~known
+
+    def lost(self) -> int:
+        """How many were never read back."""
+        return int(np.count_nonzero(~self._seen))
+
+
+def _compare(written: _Written, copy: Source, limits: Limits) -> None:
     names: list[str] = []
     for batch in _all(copy, limits):
-        unknown, changed = index.look_up(sealing.hash_ids(batch), sealing.hash_parts(batch))
-        if (unknown | changed).any():
-            odd = columns.ids_of(batch).filter(pa.array(unknown | changed))
+        differing = written.differing(sealing.hash_ids(batch), sealing.hash_parts(batch))
+        if differing.any():
+            odd = columns.ids_of(batch).filter(pa.array(differing))
             names += map(str, columns.record_ids(odd.slice(0, 5)))
-    lost = len(index.unseen_rows())
+    lost = written.lost()
     if names or lost:
         raise DataDiffer(
             f"{copy.url} is not what was copied: {lost:,} records are missing; other than they were: {names[:5]}",
