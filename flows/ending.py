@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from httpx import HTTPError
-from prefect import flow, get_client, get_run_logger
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
-from prefect.exceptions import PrefectException
+from prefect import flow
 
 from flows.artifacts import progress_shown
 from flows.migration import SETTINGS, advised, end_of, show_end
@@ -17,8 +14,6 @@ from vecferry.operations import ending
 from vecferry.strategies.runner import Ref
 
 __all__ = ["abort", "complete", "decommission", "discard"]
-
-_TAG, _PAGE = "vecferry", 200
 
 
 @flow(name="complete", flow_run_name="complete {migration_id}", **SETTINGS)
@@ -33,7 +28,6 @@ def complete(migration_id: str, accept_late: str = "") -> dict[str, Any]:
     ledger, ref = _named(migration_id)
     with progress_shown():
         done = ending.complete(PrefectRunner(ledger.url), ref, accept_late)
-    end_schedules(ref.migration)
     show_end(ledger, ref)
     return end_of(ledger, ref) | {"already": done.already}
 
@@ -79,35 +73,10 @@ def abort(migration_id: str) -> dict[str, Any]:
     """
     ledger, ref = _named(migration_id)
     done = ending.abort(ledger, ref.migration)
-    end_schedules(ref.migration)
     show_end(ledger, ref)
     if done.error is not None:
         raise done.error
     return end_of(ledger, ref) | {"fenced": list(done.fenced)}
-
-
-def end_schedules(migration_id: str) -> list[str]:
-    """Stop the deployments that are scheduled for this migration alone; their names.
-
-    A run of a schedule that goes on all the same finds nothing to do, so a server out of reach is told, not raised.
-    """
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[_TAG]))
-    stopped: list[str] = []
-    try:
-        with get_client(sync_client=True) as client:
-            offset = 0
-            while page := client.read_deployments(deployment_filter=ours, limit=_PAGE, offset=offset):
-                offset += len(page)
-                mine = [one for one in page if one.parameters.get("migration_id") == migration_id]
-                for one in mine:
-                    if one.schedules and not one.paused:
-                        client.pause_deployment(one.id)
-                        stopped.append(one.name)
-    except (HTTPError, PrefectException) as error:
-        get_run_logger().warning("schedules of %s were not looked for: %s", migration_id, error)
-    for name in stopped:
-        get_run_logger().info("the schedule of %s is ended", name)
-    return stopped
 
 
 def _named(migration_id: str) -> tuple[Ledger, Ref]:

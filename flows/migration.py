@@ -16,6 +16,7 @@ from prefect.states import Failed
 
 from flows import artifacts, blocks, outbox
 from flows.runner import PrefectRunner
+from flows.schedules import end_schedules
 from vecferry import address
 from vecferry.config import make_config
 from vecferry.errors import BadOption, VecferryError
@@ -131,8 +132,9 @@ def run_migration(ref: Ref, runner: PrefectRunner | None = None) -> dict[str, An
 
 
 def show_end(ledger: Ledger, ref: Ref) -> None:
-    """Tell of the steps taken, write the report beside the archive, and show it as the run's summary."""
+    """Tell of the steps taken, end the schedules of what is over, write the report and show it as the run's summary."""
     outbox.try_to_send(ledger)
+    end_schedules(ledger, ref.migration)
     try:
         report = write_report(ledger, ref.migration)
         artifacts.show_summary(f"{report.read_text()}\nThis report: `{report}`, and as JSON beside it.\n")

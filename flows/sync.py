@@ -9,6 +9,7 @@ from prefect import flow, get_run_logger
 from flows.artifacts import progress_shown, show_table
 from flows.migration import SETTINGS, advised
 from flows.runner import PrefectRunner
+from flows.schedules import end_schedules
 from vecferry.errors import LeaseLost, LockHeld
 from vecferry.ledger import Ledger
 from vecferry.operations import sync as operations
@@ -25,7 +26,8 @@ def sync(migration_id: str) -> dict[str, Any]:
 
     After the switch it carries what the new store received to the old one (or, on hold, only looks), and keeps the
     table of what a rollback would come to. Does nothing, and says so, where the migration's state has nothing to carry,
-    another run works on it, or a rollback went before it.
+    another run works on it, or a rollback or its end went before it. Where the migration is over, however it ended, the
+    schedule ends too.
 
     Args:
         migration_id: The migration whose target is kept close, as its run named it.
@@ -39,6 +41,7 @@ def sync(migration_id: str) -> dict[str, Any]:
         get_run_logger().info("%s: the next run of the schedule looks again", error)
         show_table(sync_sheet(ref.migration, str(error), 0, None, None))
         return {"migration": ref.migration, "skipped": str(error), "carried": 0}
+    end_schedules(ledger, ref.migration)
     if done.back is not None and done.back.problem is not None:
         raise done.back.problem
     return {"migration": ref.migration, "skipped": done.skipped, "carried": done.carried}
