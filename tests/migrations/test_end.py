@@ -144,14 +144,14 @@ def test_s14_a_look_that_sees_half_a_change_asks_by_id(harness: Harness, docs: s
 
 
 def test_s22_an_open_delta_blocks_complete(harness: Harness, docs: str) -> None:
-    """Changes that were recorded and never read back are named, with the command that finishes them."""
-    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE)
+    """Where no sync writes to the old store, a rollback recorded them: they are named, with what finishes them."""
+    ref = harness.migrate(docs, f"{docs}-new", sync=AT_ONCE, reverse="hold")
     number = harness.ledger.reserve_delta(ref.migration, Direction.REVERSE, None)
     receipt = Receipt(number, "deltas/00001.parquet", 1, 10, "0" * 64, "1-" + 32 * "0")
     harness.ledger.record_delta(ref.migration, Direction.REVERSE, number, receipt, {}, None)
     with pytest.raises(UnsafeRoute, match="delta 1") as found:
         complete(harness, ref)
-    assert "vecferry sync" in found.value.advice
+    assert "vecferry rollback" in found.value.advice
     assert harness.migration(ref).state is State.SWITCHED
 
 

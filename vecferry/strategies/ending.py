@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from vecferry.errors import DataDiffer, NotFound, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.strategies import steps
-from vecferry.strategies.lease import working
+from vecferry.strategies.lease import working, working_before_sync
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE
+from vecferry.strategies.sync import finish_following
 from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 from vecferry.transfer.late import Late
@@ -33,11 +34,14 @@ class Ended:
 def complete(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     """End the way back: look at everything that follows the route, and once more at the old store. Drops nothing.
 
+    A sync that is under way is cut off, and what it had recorded is carried to its end.
     `accepted` is the digest of late records that may stay behind, or `gone` where the old store is not there any more.
     """
-    if open_work(ref).migration.state is State.COMPLETED:
+    work = open_work(ref)
+    if work.migration.state is State.COMPLETED:
         return Ended(already=True)
-    with working(ref) as held:
+    with working_before_sync(ref, f"target:{work.config.source.public()}") as held:
+        finish_following(run, held)
         run.run(steps.require_completable, held)
         late = look_at_old(held.migration, accepted, lambda: look(run, held, Side.SOURCE))
         if late is not None:

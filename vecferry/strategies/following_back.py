@@ -8,20 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vecferry.errors import UnsafeRoute
+from vecferry.ledger import Direction
 from vecferry.model import JsonObject
 from vecferry.strategies import steps
+from vecferry.strategies.catching_up import open_deltas
 from vecferry.strategies.lease import syncing
 from vecferry.strategies.merge import carry_back, weigh
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.reversing import does_follow
-from vecferry.strategies.rollback import UNDECIDED
 from vecferry.strategies.rollback_sheets import figures_sheet
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.steps.merge import Weighed
 from vecferry.strategies.work import open_work
 from vecferry.transfer.brakes import Release
 
-__all__ = ["Followed", "follow_back"]
+__all__ = ["Followed", "carry_what_is_open", "follow_back"]
 
 _FOLLOWING = Settlement(by="a sync", follows=True)
 
@@ -49,7 +50,7 @@ def follow_back(run: Runner, ref: Ref, release: Release) -> Followed:
     if not does_follow(work):
         with syncing(ref) as held:
             run.run(steps.preflight_rollback, held)
-            figures = run.run(steps.keep_figures, held, weigh(run, held, UNDECIDED), None)
+            figures = run.run(steps.keep_figures, held, weigh(run, held, Settlement()), None)
     else:
         with syncing(ref, f"target:{work.config.source.public()}") as held:
             run.run(steps.preflight_rollback, held)
@@ -58,6 +59,15 @@ def follow_back(run: Runner, ref: Ref, release: Release) -> Followed:
             figures = run.run(steps.keep_figures, held, _left(found.last), found.written)
     run.show(figures_sheet(ref.migration, figures))
     return Followed(figures, _conflicts(ref, figures))
+
+
+def carry_what_is_open(run: Runner, held: Ref) -> None:
+    """Where another run left something open that it carried back: merge that anew, with all that came since."""
+    work = open_work(held)
+    if does_follow(work) and open_deltas(work, Direction.REVERSE):
+        run.run(steps.preflight_rollback, held)
+        run.run(steps.probe_rights, held)
+        carry_back(run, held, _FOLLOWING)
 
 
 def _left(found: Weighed) -> Weighed:

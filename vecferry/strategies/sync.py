@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vecferry.ledger import Direction, State
 from vecferry.strategies import steps
 from vecferry.strategies.catching_up import SYNCED
-from vecferry.strategies.following_back import Followed, follow_back
+from vecferry.strategies.following_back import Followed, carry_what_is_open, follow_back
 from vecferry.strategies.lease import syncing
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.sync_sheets import sync_sheet
@@ -16,7 +16,7 @@ from vecferry.transfer.brakes import Release
 from vecferry.transfer.delta_making import Made
 from vecferry.transfer.differences import Differences
 
-__all__ = ["NO_RELEASE", "Synced", "catch_up", "idle_reason", "sync"]
+__all__ = ["NO_RELEASE", "Synced", "catch_up", "finish_following", "idle_reason", "sync"]
 
 NO_RELEASE = Release()
 
@@ -62,6 +62,16 @@ def sync(run: Runner, ref: Ref, release: Release = NO_RELEASE) -> Synced:
             done = catch_up(run, held, release)
     run.show(sync_sheet(ref.migration, done.skipped, done.finished, done.found, done.made))
     return done
+
+
+def finish_following(run: Runner, held: Ref) -> None:
+    """What a sync after the switch had recorded when it was cut off goes to the old store, and so nothing stays open.
+
+    Nothing is done where nothing is open, or where a sync would do nothing.
+    """
+    work = open_work(held)
+    if work.migration.state is State.SWITCHED and not idle_reason(work):
+        carry_what_is_open(run, held)
 
 
 def catch_up(run: Runner, held: Ref, release: Release = NO_RELEASE) -> Synced:

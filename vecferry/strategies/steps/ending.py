@@ -17,6 +17,7 @@ from vecferry.routing import naming, states
 from vecferry.stores import registry
 from vecferry.strategies import telling
 from vecferry.strategies.catching_up import commit_deltas
+from vecferry.strategies.reversing import does_follow
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.steps.hooks import OBSERVED_FACT
 from vecferry.strategies.work import Work, open_work
@@ -99,7 +100,9 @@ def _require_nothing_open(work: Work) -> None:
     if deltas:
         raise UnsafeRoute(
             f"changes were recorded and not read back yet: delta {', '.join(deltas)}",
-            advice=f"vecferry sync {name} finishes them, or vecferry rollback {name} does",
+            advice=f"vecferry rollback {name} finishes them"
+            if not does_follow(work)
+            else f"vecferry complete {name} goes on with them, or vecferry rollback {name} does",
         )
     calls = [f"{one.action} (call {one.number})" for one in work.ledger.open_hook_intents(name)]
     if calls:
