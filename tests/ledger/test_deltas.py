@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.ledger.conftest import SetClock, Start, create, receipt
+from tests.ledger.conftest import SetClock, Start, create
 from vecferry.errors import DataDiffer, NotFound, UnsafeRoute
 from vecferry.ledger import Direction, Ledger, Migration
 from vecferry.model import Receipt
@@ -21,8 +21,8 @@ def hashes(number: int, digest: str = "5-0c") -> Receipt:
     return Receipt(number, f"deltas/{number:05}.hashes.parquet", 5, 512, "cd" * 32, digest)
 
 
-def recorded(ledger: Ledger, migration: Migration, direction: Direction = FORWARD, workspace: str | None = None) -> int:
-    number = ledger.reserve_delta(migration.id, direction, workspace=workspace)
+def recorded(ledger: Ledger, migration: Migration, direction: Direction = FORWARD) -> int:
+    number = ledger.reserve_delta(migration.id, direction)
     ledger.record_delta(migration.id, direction, number, part(number), COUNTS)
     return number
 
@@ -74,12 +74,11 @@ def test_s3_the_order_of_closing_is_kept(ledger: Ledger, migration: Migration) -
 
 
 def test_s3_a_number_whose_run_died_before_recording_is_given_again(ledger: Ledger, migration: Migration) -> None:
-    """A reservation for the same direction and workspace is found; one for another workspace is another number."""
+    """A reservation for the same direction is found; one for the other direction is another number."""
     number = ledger.reserve_delta(migration.id, FORWARD)
     assert ledger.reserve_delta(migration.id, FORWARD) == number
-    assert ledger.reserve_delta(migration.id, FORWARD, workspace='"a"') == number + 1
-    assert ledger.reserve_delta(migration.id, REVERSE) == number + 2
-    assert ledger.reserve_delta(migration.id, FORWARD, workspace='"a"') == number + 1
+    assert ledger.reserve_delta(migration.id, REVERSE) == number + 1
+    assert ledger.reserve_delta(migration.id, FORWARD) == number
 
 
 def test_s3_each_step_may_be_recorded_twice(ledger: Ledger, migration: Migration) -> None:
@@ -116,22 +115,15 @@ def test_s3_steps_come_in_their_order(ledger: Ledger, migration: Migration) -> N
         ledger.record_delta_loaded(migration.id, 9)
 
 
-@pytest.mark.parametrize(
-    ("open_one", "other", "refused"),
-    [(None, None, True), ('"a"', None, True), (None, '"a"', True), ('"a"', '"a"', True), ('"a"', '"b"', False)],
-)
-def test_s3_two_directions_are_never_open_for_the_same_records(
-    ledger: Ledger, migration: Migration, open_one: str | None, other: str | None, refused: bool
-) -> None:
-    """A delta the other way waits until those that may name its records are closed; other workspaces do not wait."""
-    first = recorded(ledger, migration, FORWARD, open_one)
-    number = ledger.reserve_delta(migration.id, REVERSE, workspace=other)
-    if refused:
-        with pytest.raises(UnsafeRoute, match=f"delta {first} .* the other way") as caught:
-            ledger.record_delta(migration.id, REVERSE, number, part(number), COUNTS)
-        assert migration.id in caught.value.advice
-        ledger.record_delta_loaded(migration.id, first)
-        ledger.close_delta(migration.id, first, hashes(first))
+def test_s3_two_directions_are_never_open_for_the_same_records(ledger: Ledger, migration: Migration) -> None:
+    """A delta the other way waits until those that may name its records are closed."""
+    first = recorded(ledger, migration)
+    number = ledger.reserve_delta(migration.id, REVERSE)
+    with pytest.raises(UnsafeRoute, match=f"delta {first} .* the other way") as caught:
+        ledger.record_delta(migration.id, REVERSE, number, part(number), COUNTS)
+    assert migration.id in caught.value.advice
+    ledger.record_delta_loaded(migration.id, first)
+    ledger.close_delta(migration.id, first, hashes(first))
     ledger.record_delta(migration.id, REVERSE, number, part(number), COUNTS)
     assert [row.number for row in ledger.deltas(migration.id, REVERSE)] == [number]
 
@@ -155,14 +147,6 @@ def test_s3_a_damaged_open_delta_is_made_anew(ledger: Ledger, migration: Migrati
     ledger.record_delta(migration.id, FORWARD, damaged, part(damaged, "5-0b"), COUNTS)
     with pytest.raises(UnsafeRoute, match="closed"):
         ledger.forget_delta(migration.id, kept)
-
-
-def test_deltas_of_one_workspace_are_listed_alone(ledger: Ledger, migration: Migration) -> None:
-    """A key selects its deltas; without one all are listed."""
-    first, second = recorded(ledger, migration, workspace="1"), recorded(ledger, migration, workspace='"1"')
-    assert [row.number for row in ledger.deltas(migration.id, workspace='"1"')] == [second]
-    assert [row.number for row in ledger.deltas(migration.id)] == [first, second]
-    assert receipt(first).number == first
 
 
 RECORD = """

@@ -87,15 +87,6 @@ def test_s10_a_pass_that_began_before_the_pause_settles_nothing(
     assert settled(ledger.passes(migration.id, FORWARD), since)
 
 
-def test_s19_each_workspace_has_passes_of_its_own(ledger: Ledger, migration: Migration) -> None:
-    """A workspace's passes are not those of the whole, nor those of a key that merely looks alike."""
-    for key in (None, "1", '"1"'):
-        begun = ledger.begin_pass(migration.id, FORWARD, workspace=key)
-        ledger.end_pass(migration.id, begun.number, 0, str(key))
-    found = [ledger.last_pass(migration.id, FORWARD, workspace=key) for key in (None, "1", '"1"')]
-    assert [one.digest for one in found if one is not None] == ["None", "1", '"1"']
-
-
 def test_the_ledger_stays_small_however_many_passes_there_are(
     ledger: Ledger, migration: Migration, clock: SetClock
 ) -> None:

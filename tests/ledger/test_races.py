@@ -60,18 +60,21 @@ def test_s7_of_many_pauses_at_once_one_uses_the_yes(
     assert ledger.migration(ready.id).state is State.FROZEN
 
 
-def test_s3_many_deltas_at_once_have_numbers_of_their_own(place: str, ledger: Ledger, clock: Callable[[], Any]) -> None:
-    """Workspaces that are caught up side by side never share a number, nor a place in the order of closing."""
+def test_s3_many_deltas_closed_at_once_have_places_of_their_own(
+    place: str, ledger: Ledger, clock: Callable[[], Any]
+) -> None:
+    """Whatever closes side by side never shares a place in the order of closing, nor a number of a pass."""
     migration = create(ledger)
+    for _ in range(RUNS):
+        number = ledger.reserve_delta(migration.id, Direction.FORWARD)
+        ledger.record_delta(migration.id, Direction.FORWARD, number, receipt(number), {})
 
-    def carry(one: Ledger, key: int) -> int:
-        number = one.reserve_delta(migration.id, Direction.FORWARD, workspace=str(key))
-        one.record_delta(migration.id, Direction.FORWARD, number, receipt(number), {})
-        one.record_delta_loaded(migration.id, number)
-        one.close_delta(migration.id, number, receipt(number))
-        return number
+    def close(one: Ledger, key: int) -> int:
+        one.record_delta_loaded(migration.id, key + 1)
+        one.close_delta(migration.id, key + 1, receipt(key + 1))
+        return one.begin_pass(migration.id, Direction.FORWARD).number
 
-    assert sorted(at_once(place, carry, clock)) == [1, 2, 3, 4]
+    assert sorted(at_once(place, close, clock)) == [1, 2, 3, 4]
     assert sorted(row.closing or 0 for row in ledger.deltas(migration.id)) == [1, 2, 3, 4]
 
 

@@ -7,14 +7,15 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.exc import OperationalError
 
-from tests.ledger.conftest import by_hand, create
+from tests.ledger.conftest import SetClock, by_hand, create
 from vecferry.errors import ConfigError
-from vecferry.ledger import Kind, Ledger, State, upgrade
+from vecferry.ledger import Direction, Kind, Ledger, State, upgrade
 from vecferry.ledger.schema import METADATA
 from vecferry.ledger.upgrade import Step
 
 VERSION_1 = Path(__file__).parent / "version_1.sql"
 VERSION_2 = Path(__file__).parent / "version_2.sql"
+VERSION_4 = Path(__file__).parent / "version_4.sql"
 
 NEXT = Step(
     upgrade.STEPS[-1].version + 1,
@@ -25,22 +26,32 @@ NEXT = Step(
 )
 
 
+def left_behind(file: Path, content: Path) -> Path:
+    """A ledger with this content."""
+    connection = sqlite3.connect(file)
+    connection.executescript(content.read_text())
+    connection.close()
+    return file
+
+
 @pytest.fixture
 def old(file: Path) -> Path:
     """A ledger that the first version of the schema left behind."""
-    connection = sqlite3.connect(file)
-    connection.executescript(VERSION_1.read_text())
-    connection.close()
-    return file
+    return left_behind(file, VERSION_1)
 
 
 @pytest.fixture
 def second(file: Path) -> Path:
     """A ledger that the second version left behind: a group, of which one member waits for its switch."""
-    connection = sqlite3.connect(file)
-    connection.executescript(VERSION_2.read_text())
-    connection.close()
-    return file
+    return left_behind(file, VERSION_2)
+
+
+@pytest.fixture
+def fourth(file: Path) -> Path:
+    """A ledger that the fourth version left behind: a delta closed, one open, one reserved; a pass ended, one not; a
+    yes that waits for its use.
+    """
+    return left_behind(file, VERSION_4)
 
 
 def columns(file: Path, table: str) -> list[str]:
@@ -99,6 +110,25 @@ def test_a_ledger_of_the_second_version_goes_on_to_its_switch(second: Path) -> N
     )  # fmt: skip
     assert (switched.epoch, switched.reads_url, switched.workspace) == (2, None, None)
     assert [event.event for event in ledger.unsent_events()] == ["vecferry.migration.switched"]
+    assert ledger.verify_audit() == len(ledger.audit())
+
+
+def test_a_ledger_of_the_fourth_version_keeps_deltas_passes_and_its_yes(fourth: Path, clock: SetClock) -> None:
+    """What had a column for a workspace is made anew without it: every row is there, and goes on where it was."""
+    ledger, name = Ledger.open(fourth, clock), "docs-20261121-7f3a"
+    clock.forward(10)
+    closed, left = ledger.deltas(name)
+    assert (closed.number, closed.closing, left.number, left.closing, left.note) == (1, 1, 2, None, {"pass": 2})
+    assert (closed.receipt.path, closed.counts) == ("deltas/00001.parquet", {"upserts": 4, "tombstones": 1})
+    assert closed.hashes is not None
+    assert (closed.recorded_at, closed.closed_at) == (ledger.migration(name).changed_at,) * 2
+    ledger.record_delta_loaded(name, 2)
+    ledger.close_delta(name, 2, closed.hashes)
+    assert ledger.reserve_delta(name, Direction.REVERSE) == 3
+    ended, begun = ledger.passes(name, Direction.FORWARD)
+    assert (ended.differences, ended.digest, ended.whole, begun.ended_at) == (2, "5-0a", True, None)
+    approval = ledger.use_approval(name, 1)
+    assert (approval.kind, approval.largest_delta_rows, approval.answered_by) == (Kind.SWITCH, 1000, "ann")
     assert ledger.verify_audit() == len(ledger.audit())
 
 

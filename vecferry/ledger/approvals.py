@@ -239,7 +239,5 @@ def _change(write: Write, row: Row[Any], **values: Any) -> None:
 
 
 def _approval(row: Row[Any]) -> Approval:
-    content = row._asdict()
-    del content["workspaces"]
     answer = None if row.answer is None else Answer(row.answer)
-    return Approval(**content | {"answer": answer, "kind": Kind(row.kind)})
+    return Approval(**row._asdict() | {"answer": answer, "kind": Kind(row.kind)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from vecferry import plain
 from vecferry.errors import DataDiffer, NotFound, UnsafeRoute
@@ -28,22 +28,20 @@ class Deltas(Database):
     migration (LeaseLost).
     """
 
-    def reserve_delta(
-        self, migration_id: str, direction: Direction, token: int | None = None, *, workspace: str | None = None
-    ) -> int:
+    def reserve_delta(self, migration_id: str, direction: Direction, token: int | None = None) -> int:
         """The number for a delta whose file is about to be written.
 
-        One that was reserved for this direction and workspace and not recorded (its run died) is given again.
+        One that was reserved for this direction and not recorded (its run died) is given again.
         """
         with self._write() as write:
             known(write.connection, migration_id)
             require(write, token, migration_id)
             mine = (deltas.c.migration == migration_id) & (deltas.c.direction == direction.value)
-            same = mine & deltas.c.workspace.is_not_distinct_from(workspace) & deltas.c.receipt.is_(None)
-            number: int | None = write.connection.scalar(select(func.min(deltas.c.number)).where(same))
+            reserved = select(func.min(deltas.c.number)).where(mine, deltas.c.receipt.is_(None))
+            number: int | None = write.connection.scalar(reserved)
             if number is None:
                 number = after_last(write.connection, deltas.c.number, migration_id)
-                values = {"number": number, "direction": direction.value, "workspace": workspace}
+                values = {"number": number, "direction": direction.value}
                 write.connection.execute(insert(deltas).values(migration=migration_id, **values))
                 audit.append(write, "delta reserved", migration_id, values)
             return number
@@ -62,7 +60,7 @@ class Deltas(Database):
         """The delta's file is whole in the archive, and its writes may begin.
 
         Raises NotFound for a number that was not reserved for this direction, DataDiffer if another receipt was
-        recorded for it, UnsafeRoute while a delta of the other direction is open for the same records.
+        recorded for it, UnsafeRoute while a delta of the other direction is open.
         """
         with self._write() as write:
             row = _found(write, migration_id, number, token)
@@ -73,7 +71,7 @@ class Deltas(Database):
             _refuse_opposite(write.connection, row)
             values = {"receipt": plain.to_json(receipt), "counts": counts, "note": note or {}}
             _change(write, row, **values, recorded_at=write.now)
-            told = {"direction": direction.value, "workspace": row.workspace, "counts": counts, "note": note or {}}
+            told = {"direction": direction.value, "counts": counts, "note": note or {}}
             audit.append(write, "delta recorded", migration_id, {"receipt": plain.to_plain(receipt), **told})
         reached("ledger.delta_recorded")
 
@@ -110,16 +108,13 @@ class Deltas(Database):
         direction: Direction | None = None,
         *,
         open_only: bool = False,
-        workspace: str | None = None,
     ) -> list[Delta]:
-        """The recorded deltas by number, or those of one direction, or of one workspace, or those not closed yet."""
+        """The recorded deltas by number, or those of one direction, or those not closed yet."""
         query = select(deltas).where(deltas.c.migration == migration_id, deltas.c.receipt.is_not(None))
         if direction is not None:
             query = query.where(deltas.c.direction == direction.value)
         if open_only:
             query = query.where(deltas.c.closing.is_(None))
-        if workspace is not None:
-            query = query.where(deltas.c.workspace == workspace)
         with self._read() as connection:
             known(connection, migration_id)
             return [_delta(row) for row in connection.execute(query.order_by(deltas.c.number))]
@@ -184,8 +179,6 @@ def _refuse_opposite(connection: Connection, row: Row[Any]) -> None:
     """Two directions at once over the same records would each undo the other."""
     unlike = (deltas.c.migration == row.migration) & (deltas.c.direction != row.direction)
     query = select(deltas.c.number).where(unlike, deltas.c.receipt.is_not(None), deltas.c.closing.is_(None))
-    if row.workspace is not None:
-        query = query.where(or_(deltas.c.workspace.is_(None), deltas.c.workspace == row.workspace))
     other = connection.scalar(query.limit(1))
     if other is not None:
         raise UnsafeRoute(

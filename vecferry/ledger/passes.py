@@ -21,7 +21,7 @@ from vecferry.model import JsonObject
 __all__ = ["KEPT", "Passes", "settled"]
 
 KEPT = 10
-"""Ended passes that stay in the table, of each direction and workspace; the audit trail has all of them."""
+"""Ended passes that stay in the table, of each direction; the audit trail has all of them."""
 
 
 def settled(found: Sequence[Pass], since: datetime) -> bool:
@@ -40,7 +40,6 @@ class Passes(Database):
         direction: Direction,
         token: int | None = None,
         *,
-        workspace: str | None = None,
         whole: bool = True,
     ) -> Pass:
         """A pass begins now, by the ledger's clock: nothing was read for it yet."""
@@ -48,8 +47,8 @@ class Passes(Database):
             known(write.connection, migration_id)
             require(write, token, migration_id)
             number = after_last(write.connection, passes.c.number, migration_id)
-            begun = Pass(migration_id, number, direction, workspace, whole, write.now, None, None, None, {})
-            values = {"number": number, "direction": direction.value, "workspace": workspace, "whole": int(whole)}
+            begun = Pass(migration_id, number, direction, whole, write.now, None, None, None, {})
+            values = {"number": number, "direction": direction.value, "whole": int(whole)}
             write.connection.execute(insert(passes).values(migration=migration_id, started_at=write.now, **values))
             audit.append(write, "pass begun", migration_id, values | {"whole": whole})
             return begun
@@ -78,32 +77,31 @@ class Passes(Database):
             _forget_old(write, row)
             return _pass(row)
 
-    def passes(self, migration_id: str, direction: Direction, *, workspace: str | None = None) -> list[Pass]:
-        """The newest passes of a direction (and workspace), ended or not, the oldest of them first."""
-        query = select(passes).where(_series(migration_id, direction.value, workspace)).order_by(passes.c.number)
+    def passes(self, migration_id: str, direction: Direction) -> list[Pass]:
+        """The newest passes of a direction, ended or not, the oldest of them first."""
+        query = select(passes).where(_series(migration_id, direction.value)).order_by(passes.c.number)
         with self._read() as connection:
             return [_pass(row) for row in connection.execute(query)]
 
-    def last_pass(self, migration_id: str, direction: Direction, *, workspace: str | None = None) -> Pass | None:
+    def last_pass(self, migration_id: str, direction: Direction) -> Pass | None:
         """The last whole pass that ended."""
-        found = self.passes(migration_id, direction, workspace=workspace)
+        found = self.passes(migration_id, direction)
         return next((one for one in reversed(found) if one.whole and one.ended_at is not None), None)
 
-    def lag_s(self, migration_id: str, direction: Direction, *, workspace: str | None = None) -> float | None:
+    def lag_s(self, migration_id: str, direction: Direction) -> float | None:
         """How old the start of the last whole pass is, in seconds; None while there was none."""
-        last = self.last_pass(migration_id, direction, workspace=workspace)
+        last = self.last_pass(migration_id, direction)
         with self._read() as connection:
             return None if last is None else (self._now(connection) - last.started_at).total_seconds()
 
 
-def _series(migration_id: str, direction: str, workspace: str | None) -> ColumnElement[bool]:
-    mine = (passes.c.migration == migration_id) & (passes.c.direction == direction)
-    return mine & passes.c.workspace.is_not_distinct_from(workspace)
+def _series(migration_id: str, direction: str) -> ColumnElement[bool]:
+    return (passes.c.migration == migration_id) & (passes.c.direction == direction)
 
 
 def _forget_old(write: Write, row: Row[Any]) -> None:
     """Keep the last ones of a series, and the last whole one, however many came after it."""
-    mine = _series(row.migration, row.direction, row.workspace) & (passes.c.number <= row.number)
+    mine = _series(row.migration, row.direction) & (passes.c.number <= row.number)
     query = select(passes.c.number).where(mine).order_by(passes.c.number.desc())
     kept = set(write.connection.scalars(query.limit(KEPT)))
     whole = query.where(passes.c.whole == 1, passes.c.ended_at.is_not(None)).limit(1)

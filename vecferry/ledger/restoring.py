@@ -111,7 +111,7 @@ def _slice(write: Write, migration_id: str, row: SliceRow) -> dict[str, Any]:
 
 
 def _delta(migration_id: str, delta: Delta) -> dict[str, Any]:
-    names = ("number", "workspace", "counts", "note", "recorded_at", "loaded_at", "closing", "closed_at")
+    names = ("number", "counts", "note", "recorded_at", "loaded_at", "closing", "closed_at")
     return {name: getattr(delta, name) for name in names} | {
         "migration": migration_id,
         "direction": delta.direction.value,

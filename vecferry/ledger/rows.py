@@ -280,13 +280,12 @@ class Delta:
     """One delta part of the archive: recorded before its first write, then loaded, then closed by a read-back.
 
     `closing` numbers the closed ones in the order of closing: of two that name one id, the greater tells its state.
-    `hashes` is the receipt of what was read back. `note` is what the pass tells besides, `workspace` the group's key.
+    `hashes` is the receipt of what was read back. `note` is what the pass tells besides.
     """
 
     migration: str
     number: int
     direction: Direction
-    workspace: str | None
     receipt: Receipt
     counts: JsonObject
     note: JsonObject
@@ -307,7 +306,6 @@ class Pass:
     migration: str
     number: int
     direction: Direction
-    workspace: str | None
     whole: bool
     started_at: datetime
     ended_at: datetime | None

@@ -210,7 +210,6 @@ approvals = _table(
     Column("answered_at", Moment),
     Column("used_at", Moment),
     Column("kind", Text, nullable=False),
-    Column("workspaces", Json),
     Column("largest_delta_rows", BigInteger),
     Column("expires_at", Moment),
 )
@@ -237,7 +236,6 @@ deltas = _table(
     Column("migration", Text, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("direction", Text, nullable=False),
-    Column("workspace", Text),
     Column("receipt", Text),
     Column("counts", Json),
     Column("note", Json),
@@ -253,7 +251,6 @@ passes = _table(
     Column("migration", Text, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("direction", Text, nullable=False),
-    Column("workspace", Text),
     Column("whole", Integer, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),

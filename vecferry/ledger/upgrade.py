@@ -25,6 +25,16 @@ class Step:
     statements: tuple[str, ...]
 
 
+def _made_anew(table: str, columns: str, kept: str) -> tuple[str, ...]:
+    """A table with fewer columns. SQLite before 3.35, which systems with a Python of today still have, drops none."""
+    return (
+        f"CREATE TABLE {table}_anew ({columns})",
+        f"INSERT INTO {table}_anew ({kept}) SELECT {kept} FROM {table}",
+        f"DROP TABLE {table}",
+        f"ALTER TABLE {table}_anew RENAME TO {table}",
+    )
+
+
 STEPS = (
     Step(
         1,
@@ -132,6 +142,42 @@ STEPS = (
             "ALTER TABLE vecferry_migrations ADD COLUMN workspace TEXT",
             "CREATE INDEX vecferry_migrations_parent ON vecferry_migrations (parent)",
             "ALTER TABLE vecferry_workspaces ADD COLUMN condition TEXT",
+        ),
+    ),
+    # A workspace is a migration of its own: its deltas, passes and approvals need not name it.
+    Step(
+        5,
+        (
+            *_made_anew(
+                "vecferry_approvals",
+                """
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                epoch BIGINT NOT NULL, verdict TEXT NOT NULL, form TEXT NOT NULL, asked_at TEXT NOT NULL,
+                answer TEXT, answered_by TEXT, note TEXT, answered_at TEXT, used_at TEXT,
+                kind TEXT NOT NULL, largest_delta_rows BIGINT, expires_at TEXT,
+                PRIMARY KEY (migration, number)""",
+                """migration, number, epoch, verdict, form, asked_at, answer, answered_by, note, answered_at, used_at,
+                kind, largest_delta_rows, expires_at""",
+            ),
+            *_made_anew(
+                "vecferry_deltas",
+                """
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                direction TEXT NOT NULL, receipt TEXT, counts TEXT, note TEXT, recorded_at TEXT,
+                loaded_at TEXT, hashes TEXT, closing INTEGER, closed_at TEXT,
+                PRIMARY KEY (migration, number)""",
+                """migration, number, direction, receipt, counts, note, recorded_at, loaded_at, hashes, closing,
+                closed_at""",
+            ),
+            *_made_anew(
+                "vecferry_passes",
+                """
+                migration TEXT NOT NULL REFERENCES vecferry_migrations (id), number INTEGER NOT NULL,
+                direction TEXT NOT NULL, whole INTEGER NOT NULL, started_at TEXT NOT NULL,
+                ended_at TEXT, differences BIGINT, digest TEXT, note TEXT,
+                PRIMARY KEY (migration, number)""",
+                "migration, number, direction, whole, started_at, ended_at, differences, digest, note",
+            ),
         ),
     ),
 )

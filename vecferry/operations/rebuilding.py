@@ -119,7 +119,6 @@ def _delta(migration_id: str, entry: DeltaEntry) -> Delta:
         migration_id,
         entry.rows.number,
         Direction(entry.direction),
-        None,
         entry.rows,
         {**counts, "gone": 0, "changed": 0},
         {"rebuilt": True},
