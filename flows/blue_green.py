@@ -33,6 +33,7 @@ def blue_green(
     reads_alias: str | None = None,
     application_maps_ids: bool = False,
     no_read_modify_write: bool = False,
+    min_watch_s: float = 0.0,
     reverse: Reverse | None = None,
     limit: int | None = None,
     workers: int = 2,
@@ -68,6 +69,7 @@ def blue_green(
         reads_alias: The engine's alias that the application reads by; it writes by the one named like the route.
         application_maps_ids: The application knows the ids of both stores, where they are not the same.
         no_read_modify_write: The application never writes back what it has read.
+        min_watch_s: In two steps, how long the reads are watched at least before the writes switch, in seconds.
         reverse: After the switch, "follow" lets each sync carry to the old store what the new one received, "hold"
             writes nothing to it. Empty: follow, where the old store takes writes.
         limit: Move only the first records, as a trial that is never switched.

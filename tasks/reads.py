@@ -45,6 +45,12 @@ def watched(ref: Ref) -> JsonObject:
     return steps.watched(ref)
 
 
+@step("require watched")
+def require_watched(ref: Ref) -> None:
+    """Stop where reads are to be watched for longer yet."""
+    steps.require_watched(ref)
+
+
 @step("require unwritten")
 def require_unwritten(ref: Ref, late: Late) -> None:
     """Stop where somebody wrote to the store that served reads alone."""

@@ -335,7 +335,8 @@ class MigrationConfig(_Strict):
     most records that a cutover may carry over under its pause. `on_check_failed` says what becomes of a switch whose
     last check fails before the writes are released: the pause is held for a person, or the route goes back.
     `cutover` says whether reads and writes switch together, or reads first. For that, `application_maps_ids` and
-    `no_read_modify_write` declare what the application does, `reads_alias` names the engine's alias that it reads by.
+    `no_read_modify_write` declare what the application does, `reads_alias` names the engine's alias that it reads by;
+    `min_watch_s` is how long the reads are watched at least before the writes follow.
     `reverse` says what becomes of the old store after the switch: each sync carries into it what the new store received
     (`follow`), or nothing is written to it (`hold`). Not given: it follows where it can take writes.
     `profile` names the rule set that the target is held to (`rule_sets`); `none` turns off that of its host.
@@ -371,6 +372,7 @@ class MigrationConfig(_Strict):
     reads_alias: str | None = Field(default=None, min_length=1)
     application_maps_ids: bool = False
     no_read_modify_write: bool = False
+    min_watch_s: float = Field(default=0.0, ge=0, le=90 * 86_400)
     reverse: Reverse | None = None
     pause_limit_s: float = Field(default=4 * 3600.0, gt=0, le=7 * 86_400)
     snapshot_folder: Path | None = None
@@ -387,6 +389,12 @@ class MigrationConfig(_Strict):
                 f"the hook {exposed[0]} goes over a network without TLS: use https, or agree to it by the consent "
                 f"{PLAIN_WEBHOOK_CONSENT}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _watches_in_two_steps(self) -> Self:
+        if self.min_watch_s and self.cutover != "two-step":
+            raise ValueError("min_watch_s is the time between two steps: add --cutover two-step, or leave it out")
         return self
 
     @model_validator(mode="before")

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from tests.support.application import Application, hooks_of
 from tests.support.migrating import Harness, contents, fill, mixed_batch, write
 from vecferry import batch
-from vecferry.errors import DataDiffer, PlanRefused, Stopped, UnsafeRoute
+from vecferry.errors import BadOption, DataDiffer, PlanRefused, Stopped, UnsafeRoute
 from vecferry.ledger import State
+from vecferry.ledger.database import Database
 from vecferry.model import IdKind, RecordId
 from vecferry.operations import ending, migrations
 from vecferry.strategies import steps
@@ -362,3 +364,74 @@ def test_s15_passes_under_an_application_that_writes_the_old_store_stay_close(
     harness.run(ref)
     assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
     assert contents(new) == contents(docs)
+
+
+def pass_by(monkeypatch: pytest.MonkeyPatch, seconds_s: float) -> None:
+    """From now on every ledger's clock is ahead of this machine's."""
+    monkeypatch.setattr(Database, "_now", lambda self, connection: datetime.now(UTC) + timedelta(seconds=seconds_s))
+
+
+def test_s15_writes_do_not_follow_before_the_reads_were_watched(
+    harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A yes that comes early switches nothing and is kept; from the moment that the form names it is good."""
+    new = f"{docs}-new"
+    ref = watching(harness, docs, new, min_watch_s=3600)
+    since = harness.route(ref).changed_at
+    ends = f"{since + timedelta(hours=1, seconds=1):%Y-%m-%d %H:%M:%S} UTC"  # rounded up to a whole second
+    assert "3,600 s after the reads" in harness.forms[0].lines[-2]
+    assert any(f"before {ends} a switch is refused" in line for line in harness.forms[1].lines)
+    assert any(f"{since:%Y-%m-%d %H:%M:%S} UTC" in line for line in harness.forms[1].lines)
+    assert ends in dict(harness.sheets[-1].rows)["writes may follow"]
+    with pytest.raises(UnsafeRoute, match=ends):
+        harness.run(ref)
+    assert routed(harness, ref) == (State.READS_NEW, new, docs, "open")
+    assert harness.ledger.pauses(ref.migration) == []
+    write(docs, mixed_batch(1, first=500))
+    asked = len(harness.forms)
+    pass_by(monkeypatch, 3602)
+    harness.run(ref)
+    assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
+    assert len(harness.forms) == asked
+    assert "doc-500" in contents(new)
+
+
+@pytest.mark.slow
+def test_s15_without_a_question_the_run_ends_during_the_watch(
+    harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With approve: auto each run catches up and says when the next one may switch; that one does."""
+    new = f"{docs}-new"
+    ref = harness.start(docs, new, min_watch_s=3600, **TWO)
+    for number in (500, 501):
+        with pytest.raises(Stopped, match="watched for 3,") as caught:
+            harness.run(ref)
+        assert f"UTC on vecferry resume {ref.migration}" in caught.value.advice
+        assert routed(harness, ref) == (State.READS_NEW, new, docs, "open")
+        write(docs, mixed_batch(1, first=number))
+    assert "doc-500" in contents(new)
+    pass_by(monkeypatch, 3602)
+    harness.run(ref)
+    assert routed(harness, ref) == (State.SWITCHED, new, new, "open")
+    assert "doc-501" in contents(new)
+
+
+@pytest.mark.slow
+def test_s15_reads_that_went_back_are_watched_anew(
+    harness: Harness, docs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was watched before they went back does not count."""
+    ref = watching(harness, docs, f"{docs}-new", min_watch_s=3600)
+    harness.rollback(ref)
+    pass_by(monkeypatch, 3602)
+    with pytest.raises(UnsafeRoute, match="reads are watched until"):
+        harness.run(ref)
+    pass_by(monkeypatch, 7300)
+    harness.run(ref)
+    assert harness.migration(ref).state is State.SWITCHED
+
+
+def test_s15_a_watch_needs_two_steps(harness: Harness, docs: str) -> None:
+    """Otherwise there is nothing between which time could pass."""
+    with pytest.raises(BadOption, match="--cutover two-step"):
+        harness.start(docs, f"{docs}-new", min_watch_s=60)

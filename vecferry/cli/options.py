@@ -283,6 +283,10 @@ class Cutover:
     no_read_modify_write: Annotated[
         bool, typer.Option("--no-read-modify-write", help="Two steps: the application never writes back what it read.")
     ] = False
+    min_watch_s: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0, help="Two steps: writes switch so long after reads at least (default: 0)."),
+    ] = None
     reverse: Annotated[
         str | None,
         typer.Option(

@@ -66,6 +66,8 @@ def take_up_or(run: Runner, held: Ref, begin: Callable[[], str]) -> str:
 
 def switch(run: Runner, held: Ref, approval: int) -> str:
     """Everything under the pause; what the check after it found (`""`: nothing)."""
+    if open_work(held).in_two_steps:
+        run.run(steps.require_watched, held)
     run.run(steps.preflight_switch, held)
     if does_follow(open_work(held)):
         run.run(steps.probe_rights, held)

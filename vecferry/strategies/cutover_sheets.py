@@ -8,7 +8,7 @@ from typing import Any
 from vecferry.strategies.sheets import Sheet
 from vecferry.transfer.late import Late
 
-__all__ = ["cutover_sheet", "cutover_words", "watch_sheet"]
+__all__ = ["cutover_sheet", "cutover_words", "told", "watch_sheet"]
 
 _PAUSED_BY = {
     "hook": "the application said that it had paused",
@@ -24,14 +24,21 @@ def cutover_sheet(migration: str, found: Mapping[str, Any], late: Late) -> Sheet
 
 def watch_sheet(migration: str, found: Mapping[str, Any]) -> Sheet:
     """Reads are new, writes are not yet: what to look at meanwhile."""
+    left = f"from {told(found['ends'])}, in {found['left_s']:,.0f} s" if found["left_s"] else "now"
     rows = (
-        ("reads", f"{found['reads']}, since {found['since'][:19].replace('T', ' ')} UTC"),
+        ("reads", f"{found['reads']}, since {told(found['since'])}"),
         ("writes", found["writes"]),
         ("lag", f"{found['lag_s']:,.0f} s; the last pass found {found['differences']:,} differences"),
+        ("writes may follow", left),
         ("keep it close", f"vecferry sync {migration}"),
         ("send reads back", f"vecferry rollback {migration}"),
     )
     return Sheet("watch", f"Watch of {migration}: reads are new, writes are not", ("what", "found"), rows)
+
+
+def told(moment: str) -> str:
+    """A moment in UTC as people read it."""
+    return f"{moment[:19].replace('T', ' ')} UTC"
 
 
 def cutover_words(found: Mapping[str, Any]) -> list[tuple[str, str]]:

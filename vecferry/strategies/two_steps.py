@@ -4,11 +4,11 @@ yes. Until then reads can be sent back; nobody is paused for either.
 
 from __future__ import annotations
 
-from vecferry.errors import UnsafeRoute
+from vecferry.errors import Stopped, UnsafeRoute
 from vecferry.ledger import State
 from vecferry.strategies import steps
 from vecferry.strategies.asking import ask
-from vecferry.strategies.cutover_sheets import watch_sheet
+from vecferry.strategies.cutover_sheets import told, watch_sheet
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working, working_before_sync
 from vecferry.strategies.pausing import follow
@@ -24,6 +24,7 @@ def move_reads(run: Runner, ref: Ref) -> None:
     """Ask, let reads go to the new store, let all follow, and catch up once. Ends READS_NEW; again it catches up.
 
     Nothing pauses. What a dead run left is led on: reads may be on either side while the application learns of it.
+    Raises Stopped where the watch is not over, and nobody is asked whom that could be told.
     """
     approval = ask(run, ref) if open_work(ref).migration.state is State.READY else 0
     with working(ref) as held:
@@ -37,7 +38,14 @@ def move_reads(run: Runner, ref: Ref) -> None:
         follow(run, held)
         _require_serving(run, held)
         catch_up(run, held)
-        run.show(watch_sheet(held.migration, run.run(steps.watched, held)))
+        found = run.run(steps.watched, held)
+    run.show(watch_sheet(ref.migration, found))
+    if found["left_s"] and open_work(ref).config.approve == "auto":
+        raise Stopped(
+            f"reads are new, and are watched for {found['left_s']:,.0f} s yet; the state stays {State.READS_NEW}",
+            advice=f"vecferry sync {ref.migration} keeps them close; from {told(found['ends'])} on vecferry resume "
+            f"{ref.migration} switches the writes; vecferry rollback {ref.migration} sends the reads back",
+        )
 
 
 def _require_serving(run: Runner, held: Ref) -> None:

@@ -65,6 +65,7 @@ from vecferry.strategies.steps.reads import (
     preflight_reads,
     require_reads_there,
     require_unwritten,
+    require_watched,
     return_reads,
     watched,
 )
@@ -200,6 +201,7 @@ __all__ = [
     "require_switched",
     "require_unchanged",
     "require_unwritten",
+    "require_watched",
     "restore_snapshot",
     "return_reads",
     "seal_backup",

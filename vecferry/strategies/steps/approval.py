@@ -8,6 +8,7 @@ from vecferry.ledger import Answer, Direction, Pass
 from vecferry.routing.hook_plan import reads_plan, switch_plan
 from vecferry.strategies.reversing import reversed_words
 from vecferry.strategies.runner import ApprovalForm, Ref
+from vecferry.strategies.steps.reads import watch_ends
 from vecferry.strategies.work import Work, open_work
 
 __all__ = ["CHECK_FAILED", "approval_form", "approved", "pause_s", "record_answer"]
@@ -47,6 +48,7 @@ def _of_switch(work: Work) -> list[str]:
     way_back = "the new store stays too" if not route.reads_url else "before the switch it sends the reads back"
     return [
         f"route {work.subject}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}){before}",
+        *_of_watch(work),
         f"{work.plan.rows:,} records were compared one by one: verdict same",
         *switch_plan(config.hooks, work.alias_plan().says),
         *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
@@ -62,6 +64,7 @@ def _of_switch(work: Work) -> list[str]:
 
 def _of_reads(work: Work) -> list[str]:
     config, route, name = work.config, work.route(), work.ref.migration
+    earliest = f", {config.min_watch_s:,.0f} s after the reads at the earliest" if config.min_watch_s else ""
     ids = "the application maps ids" if config.application_maps_ids else "ids are the same in both stores"
     return [
         f"reads of {work.migration.route!r}: {route.url} -> {config.target.public()} (epoch {route.epoch + 1}); writes "
@@ -71,7 +74,18 @@ def _of_reads(work: Work) -> list[str]:
         f"reads lag behind writes from now on: by the age of the last pass; vecferry sync {name} makes it young",
         f"declared: {ids}, and the application never writes back what it read",
         "nothing is written to the old store, and nobody else writes the new one",
-        f"way back: vecferry rollback {name} sends the reads back; writes switch after a second question",
+        f"way back: vecferry rollback {name} sends the reads back; writes switch after a second question{earliest}",
+    ]
+
+
+def _of_watch(work: Work) -> list[str]:
+    """A moment and no rest of time: the text of a question is the same whenever it is looked at."""
+    ends = watch_ends(work)
+    if ends is None:
+        return []
+    return [
+        f"before {ends:%Y-%m-%d %H:%M:%S} UTC a switch is refused: reads are watched for at least "
+        f"{work.config.min_watch_s:,.0f} s"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 
 from vecferry import failpoints
@@ -9,6 +10,7 @@ from vecferry.errors import DataDiffer, UnsafeRoute
 from vecferry.ledger import Direction, Route, State
 from vecferry.model import JsonObject
 from vecferry.routing.calls import Action, Outcome, Reply
+from vecferry.strategies import telling
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import retry
@@ -21,7 +23,10 @@ __all__ = [
     "preflight_reads",
     "require_reads_there",
     "require_unwritten",
+    "require_watched",
     "return_reads",
+    "watch_ends",
+    "watch_left_s",
     "watched",
 ]
 
@@ -122,8 +127,39 @@ def require_unwritten(ref: Ref, late: Late) -> None:
     )
 
 
+def watch_ends(work: Work) -> datetime | None:
+    """When the writes may follow the reads, by the ledger's clock; None where the reads are not new, or at any time.
+
+    A whole second, so that what people are told is not too early.
+    """
+    route, min_watch_s = work.route(), work.config.min_watch_s
+    if not route.reads_url or not min_watch_s:
+        return None
+    ends = route.changed_at + timedelta(seconds=min_watch_s)
+    return ends.replace(microsecond=0) + timedelta(seconds=1 if ends.microsecond else 0)
+
+
+def watch_left_s(work: Work) -> float:
+    """For how many seconds the reads are to be watched yet; 0 where the writes may follow."""
+    ends = watch_ends(work)
+    return 0.0 if ends is None else max(0.0, (ends - telling.serving(work).at).total_seconds())
+
+
+def require_watched(ref: Ref) -> None:
+    """Raise UnsafeRoute where the writes would follow before the reads were watched for as long as was asked for."""
+    work = open_work(ref)
+    ends = watch_ends(work)
+    if ends is not None and watch_left_s(work):
+        raise UnsafeRoute(
+            f"reads are watched until {ends:%Y-%m-%d %H:%M:%S} UTC (min_watch_s: {work.config.min_watch_s:g}): nothing "
+            "was switched",
+            advice=f"the yes is kept while it is good: vecferry resume {ref.migration} from then on; vecferry rollback "
+            f"{ref.migration} sends the reads back",
+        )
+
+
 def watched(ref: Ref) -> JsonObject:
-    """What a person asks during the watch: since when reads are new, and how far these are behind."""
+    """What a person asks during the watch: since when reads are new, how far behind, and when writes may follow."""
     work = open_work(ref)
     route = work.route()
     last = work.ledger.last_pass(ref.migration, Direction.FORWARD)
@@ -134,4 +170,6 @@ def watched(ref: Ref) -> JsonObject:
         "since": route.changed_at.isoformat(),
         "lag_s": None if lag_s is None else round(lag_s, 1),
         "differences": None if last is None else last.differences,
+        "ends": None if (ends := watch_ends(work)) is None else ends.isoformat(),
+        "left_s": round(watch_left_s(work), 1),
     }
