@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from vecferry import plain
 from vecferry.errors import DataError
@@ -20,6 +20,11 @@ __all__ = ["Appended", "Audit", "append"]
 _ADVICE = "someone changed the ledger by hand, or it is damaged: compare it with a backup before you switch anything"
 
 
+_HEAD = select(audit_head.c.number, audit_head.c.hash)
+_ADD = insert(audit)
+_MOVE_HEAD = update(audit_head).values(number=bindparam("new_number"), hash=bindparam("new_hash"))
+
+
 class Appended(NamedTuple):
     """Where an entry is in the chain."""
 
@@ -29,7 +34,7 @@ class Appended(NamedTuple):
 
 def append(write: Write, event: str, migration_id: str | None, detail: JsonObject) -> Appended:
     """Add an entry within a transaction."""
-    number, previous = write.connection.execute(select(audit_head.c.number, audit_head.c.hash)).one()
+    number, previous = write.connection.execute(_HEAD).one()
     content = {
         "number": number + 1,
         "at": write.now,
@@ -39,8 +44,8 @@ def append(write: Write, event: str, migration_id: str | None, detail: JsonObjec
         "detail": detail,
     }
     digest = _hash(previous, content)
-    write.connection.execute(insert(audit).values(previous=previous, hash=digest, **content))
-    write.connection.execute(update(audit_head).values(number=number + 1, hash=digest))
+    write.connection.execute(_ADD, {"previous": previous, "hash": digest, **content})
+    write.connection.execute(_MOVE_HEAD, {"new_number": number + 1, "new_hash": digest})
     return Appended(int(number) + 1, digest)
 
 

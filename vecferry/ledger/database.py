@@ -30,6 +30,8 @@ Clock = Callable[[], datetime]
 BUSY_TIMEOUT_S = 60.0
 """How long a writer waits for others. A write takes milliseconds, so longer means that one hangs."""
 
+_LOCK = select(audit_head).with_for_update()
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -80,7 +82,7 @@ class Database:
     def _write(self) -> Iterator[Write]:
         """One transaction, after all others; committed at the end, undone by an error."""
         with _understood(self._place), _writing(self._engine) as connection:
-            connection.execute(select(audit_head).with_for_update())
+            connection.execute(_LOCK)
             yield Write(connection, self._now(connection))
 
     def _now(self, connection: Connection) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from vecferry.errors import UnsafeRoute
 from vecferry.ledger import audit
@@ -16,6 +16,8 @@ from vecferry.ledger.states import State
 
 __all__ = ["end", "find", "of_subject", "pause_of", "require_pause", "scope"]
 
+_PAUSE = select(pauses).where((pauses.c.route == bindparam("of")) & (pauses.c.workspace == bindparam("asked")))
+
 
 def scope(workspace: str | None) -> str:
     """What a pause covers, as stored: the default group moves under a pause of the whole collection."""
@@ -24,8 +26,7 @@ def scope(workspace: str | None) -> str:
 
 def find(connection: Connection, name: str, workspace: str | None) -> Row[Any] | None:
     """The last pause of a route, or of one workspace of it, whether it holds or not."""
-    mine = (pauses.c.route == name) & (pauses.c.workspace == scope(workspace))
-    return connection.execute(select(pauses).where(mine)).one_or_none()
+    return connection.execute(_PAUSE, {"of": name, "asked": scope(workspace)}).one_or_none()
 
 
 def require_pause(

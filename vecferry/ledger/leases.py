@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from vecferry import plain
 from vecferry.errors import LeaseLost, LockHeld
@@ -21,6 +21,7 @@ from vecferry.ledger.schema import leases as table
 __all__ = ["Leases", "migration_resource", "require"]
 
 _TOKEN = "lease token"
+_LEASE = select(table).where(table.c.resource == bindparam("asked"))
 
 
 def migration_resource(migration_id: str) -> str:
@@ -158,7 +159,7 @@ def _judge(row: Row[Any] | None, token: int, resource: str, now: datetime | None
 
 
 def _row(connection: Connection, resource: str) -> Row[Any] | None:
-    return connection.execute(select(table).where(table.c.resource == resource)).one_or_none()
+    return connection.execute(_LEASE, {"asked": resource}).one_or_none()
 
 
 def _of(lease: Lease) -> Any:

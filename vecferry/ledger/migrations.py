@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from vecferry import address, plain
 from vecferry.errors import NotFound, PlanRefused
@@ -27,6 +27,7 @@ __all__ = ["Migrations", "enter", "free_id"]
 
 # Letters and digits that are not taken for each other when read aloud or typed.
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+_FACT = select(facts.c.value).where((facts.c.migration == bindparam("of")) & (facts.c.name == bindparam("asked")))
 
 
 class Migrations(Database):
@@ -89,11 +90,11 @@ class Migrations(Database):
     def plan(self, migration_id: str) -> JsonObject:
         """The stored plan. Raises NotFound while there is none."""
         with self._read() as connection:
-            row = known(connection, migration_id)
-        if row.planned_at is None:
+            planned_at = known(connection, migration_id).planned_at
+            content: JsonObject = _plan(connection, migration_id)
+        if planned_at is None:
             advice = f"`vecferry resume {migration_id}` makes it"
             raise NotFound(f"migration {migration_id} has no plan yet", advice=advice)
-        content: JsonObject = row.plan
         return content
 
     def set_fact(self, migration_id: str, key: str, value: JsonObject, token: int | None = None) -> None:
@@ -109,7 +110,7 @@ class Migrations(Database):
     def fact(self, migration_id: str, key: str) -> JsonObject | None:
         """What `set_fact` kept."""
         with self._read() as connection:
-            value: JsonObject | None = connection.scalar(select(facts.c.value).where(_fact(migration_id, key)))
+            value: JsonObject | None = connection.scalar(_FACT, {"of": migration_id, "asked": key})
             return value
 
     def note(self, migration_id: str, event: str, detail: JsonObject, token: int | None = None) -> None:
@@ -192,6 +193,10 @@ def free_id(connection: Connection, name: str, now: datetime) -> str:
             return found
 
 
+def _plan(connection: Connection, migration_id: str) -> Any:
+    return connection.scalar(select(migrations.c.plan).where(migrations.c.id == migration_id))
+
+
 def _fact(migration_id: str, key: str) -> Any:
     return (facts.c.migration == migration_id) & (facts.c.name == key)
 
@@ -200,7 +205,7 @@ def _refuse_other(connection: Connection, row: Row[Any], plan: JsonObject, parts
     query = select(slices).where(slices.c.migration == row.id).order_by(slices.c.number)
     stored = [Slice(one.number, one.bounds, one.row_count) for one in connection.execute(query)]
     given = sorted(parts, key=lambda part: part.number)
-    if plain.to_json([row.plan, stored]) != plain.to_json([plan, given]):
+    if plain.to_json([_plan(connection, row.id), stored]) != plain.to_json([plan, given]):
         raise PlanRefused(
             f"migration {row.id} has another plan already, and a plan never changes",
             advice=f"`vecferry resume {row.id}` goes on with it; for another plan start a new migration",

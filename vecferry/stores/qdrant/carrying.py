@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
+from qdrant_client.qdrant_remote import QdrantRemote
 
 from vecferry import canonical
 from vecferry.errors import StoreRefused
@@ -42,7 +43,7 @@ _SHOWS_UNOPTIMIZED = "prevent_unoptimized"
 _CUSTOM = "shard keys are not carried: records go to shards by their ids"
 
 
-def create(client: QdrantClient, collection: str, schema: CollectionSchema, mark: JsonObject) -> None:
+def create(client: QdrantRemote, collection: str, schema: CollectionSchema, mark: JsonObject) -> None:
     """Make the collection and its indexes. Raises ValidationError for settings that the client does not know."""
     settings = Settings.of(schema.features)
     client.create_collection(
@@ -91,7 +92,7 @@ def pending(info: models.CollectionInfo) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def complete(client: QdrantClient, collection: str) -> None:
+def complete(client: QdrantRemote, collection: str) -> None:
     """What a creation cannot say, and payload indexes that are still to be made: cheapest before records come."""
     info = client.get_collection(collection)
     waiting = pending(info)
@@ -102,7 +103,7 @@ def complete(client: QdrantClient, collection: str) -> None:
             client.create_payload_index(collection, key, _INDEX.validate_python(schema), wait=True)
 
 
-def settle(client: QdrantClient, collection: str, url: str) -> None:
+def settle(client: QdrantRemote, collection: str, url: str) -> None:
     """Apply what waited for the end of the load, and forget it. Raises StoreRefused for an alias taken meanwhile."""
     waiting = pending(client.get_collection(collection))
     if not waiting:
@@ -124,13 +125,13 @@ def settle(client: QdrantClient, collection: str, url: str) -> None:
     )
 
 
-def alias_target(client: QdrantClient, alias: str) -> str | None:
+def alias_target(client: QdrantRemote, alias: str) -> str | None:
     """The collection that an alias leads to, or None when there is no such alias."""
     found = client.get_aliases().aliases
     return next((item.collection_name for item in found if item.alias_name == alias), None)
 
 
-def obstacles(client: QdrantClient, collection: str, features: Sequence[Feature]) -> dict[str, str]:
+def obstacles(client: QdrantRemote, collection: str, features: Sequence[Feature]) -> dict[str, str]:
     """Why this server cannot take some of these settings, by the feature's name."""
     aliases = [name for name, settings in _own(features) if settings["kind"] == "alias"]
     taken = {item.alias_name: item.collection_name for item in client.get_aliases().aliases} if aliases else {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
+from qdrant_client.qdrant_remote import QdrantRemote
 
 from vecferry.errors import RetryLater, StoreRefused
 from vecferry.stores.qdrant.carrying import pending
@@ -18,7 +19,7 @@ _DEFAULT_THRESHOLD_KB = 10_000  # of Qdrant 1.19
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 
-def switch_indexing_off(client: QdrantClient, collection: str, url: str) -> None:
+def switch_indexing_off(client: QdrantRemote, collection: str, url: str) -> None:
     """Set the threshold to 0 and keep the old one in the metadata, in one call. Does nothing when it is off."""
     with server_errors(url):
         threshold = client.get_collection(collection).config.optimizer_config.indexing_threshold
@@ -31,7 +32,7 @@ def switch_indexing_off(client: QdrantClient, collection: str, url: str) -> None
         )
 
 
-def switch_indexing_on(client: QdrantClient, collection: str, url: str, timeout_s: float) -> None:
+def switch_indexing_on(client: QdrantRemote, collection: str, url: str, timeout_s: float) -> None:
     """Restore the threshold and wait until the server was twice seen with nothing left to do.
 
     Raises RetryLater after `timeout_s`, StoreRefused for a collection that the server calls red.
@@ -56,7 +57,7 @@ def switch_indexing_on(client: QdrantClient, collection: str, url: str, timeout_
         time.sleep(pause_s)
 
 
-def _restore_threshold(client: QdrantClient, collection: str, url: str) -> None:
+def _restore_threshold(client: QdrantRemote, collection: str, url: str) -> None:
     with server_errors(url):
         info = client.get_collection(collection)
         config, hides = info.config, pending(info).get("prevent_unoptimized")
