@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import threading
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +173,7 @@ def set_at_the_end(event: threading.Event) -> Iterator[None]:
 
 
 def test_hundreds_of_workspaces_move_under_one_question_and_three_go_back(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is switched and holds what it held; one form, two tasks a wave; three return with their writes."""
     monkeypatch.setattr(approval, "POLL_S", 0.3)
@@ -196,12 +194,10 @@ def test_hundreds_of_workspaces_move_under_one_question_and_three_go_back(
                     assert answer(client, run, {"decision": "approve"}) == 201
                     return
 
-        start_s = time.perf_counter()
         with meanwhile(person), set_at_the_end(ended):
             state = rolling(
                 stores.old, stores.new, by="tenant", wave=WAVE, approve_by="once", route="docs", return_state=True
             )
-        took_s = time.perf_counter() - start_s
         assert state.is_completed(), state.message
         moved = state.result()["migration"]
         assert {one.key: one.state for one in ledger.workspaces(moved)} == dict.fromkeys(
@@ -230,6 +226,3 @@ def test_hundreds_of_workspaces_move_under_one_question_and_three_go_back(
         kept = {name: (plain(payload(*changed.get(name, said))), vector(said[1])) for name, said in model.items()}
         assert stores.in_new() == kept
         assert stores.in_old() == kept
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    record_property("seconds a workspace", round(took_s / WORKSPACES, 3))
-    record_property("peak MB of the process, both engines included", round(peak_mb))
