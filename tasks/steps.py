@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import Task
 
-from tasks import reads, snapshot, wave, way_back
+from tasks import forward, reads, snapshot, wave, way_back
 from tasks.making import RETRY_DELAYS_S, may_pass
 from tasks.making import step as _step
 from vecferry.model import Verdict
@@ -323,6 +323,7 @@ def drop_new(ref: Ref) -> str:
 
 TASKS: dict[str, Task[..., Any]] = (
     way_back.TASKS
+    | forward.TASKS
     | reads.TASKS
     | snapshot.TASKS
     | wave.TASKS

@@ -55,6 +55,12 @@ def forget_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     return waves.forget_wave(ref, numbers)
 
 
+@step("lead workspaces forward again")
+def forward_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
+    """After a rollback, without another copy."""
+    return waves.forward_wave(ref, numbers)
+
+
 @step("switch workspaces")
 def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     """Switch one after the other."""

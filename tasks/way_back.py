@@ -158,6 +158,12 @@ def end_return(ref: Ref) -> None:
     steps.end_return(ref)
 
 
+@step("may the old store be written")
+def require_writable_old(ref: Ref, late: Late) -> None:
+    """Stop where files serve."""
+    steps.require_writable_old(ref, late)
+
+
 @step("is rollback over")
 def is_return_kept(ref: Ref) -> bool:
     """Whether an earlier run finished it."""

@@ -32,7 +32,7 @@ EVERY_COMMAND = {
     "demo", "stores", "doctor", "inventory", "plan", "export", "load", "backup", "restore", "migrate", "list", "status",
     "resume", "approve", "abort", "unpause", "route", "rollback", "discard", "verify", "backups list", "backups verify",
     "backups prune", "complete", "decommission", "ledger rebuild", "sync",
-    "merge", "workspaces",
+    "merge", "workspaces", "forward",
 }  # fmt: skip
 
 

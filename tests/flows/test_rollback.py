@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.blue_green import blue_green
+from flows.forward import forward
 from flows.rollback import merge, rollback_blue_green, rollback_route
 from tests.flows.helpers import ROWS, Stores, flow_run_of
 from vecferry.ledger import Ledger, State
@@ -67,6 +68,25 @@ def test_s18_the_route_goes_back_alone_and_the_records_follow(ledger: Ledger, st
     assert state.is_completed(), state.message
     assert (state.result()["state"], state.result()["way_back"]["deleted"]) == (State.ROLLED_BACK, 1)
     assert stores.open_source().count() == ROWS - 1
+
+
+@pytest.mark.slow
+def test_after_a_rollback_it_goes_forward_again_without_another_copy(
+    ledger: Ledger, stores: Stores, migration: str
+) -> None:
+    """A flow of its own: what changed meanwhile comes along, and the new store serves once more."""
+    assert rollback_blue_green(migration, return_state=True).is_completed()
+    source = stores.open_source()
+    fields = single_vector(source.capabilities())
+    gone = source.fetch(records(fields, source.capabilities(), ROWS).slice(0, 1).select(["id", "id_kind"]))
+    source.delete(gone.select(["id", "id_kind"]))
+
+    state = forward(migration, return_state=True)
+
+    assert state.is_completed(), state.message
+    assert flow_run_of(state).name == f"lead {migration} forward again"
+    assert (state.result()["state"], state.result()["serves"]) == (State.SWITCHED, stores.target)
+    assert stores.open_target().count() == ROWS - 1
 
 
 @pytest.mark.slow

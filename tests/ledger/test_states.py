@@ -101,7 +101,7 @@ COMPLETED: decommission status
 ABORTED: discard status
 ROLLBACK_FROZEN: rollback unpause status
 ROLLBACK_SWITCHING: rollback unpause status
-ROLLED_BACK: discard status
+ROLLED_BACK: forward discard status
 ROLLED_BACK_UNMERGED: merge status
 """
 

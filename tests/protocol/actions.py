@@ -32,6 +32,7 @@ _PASSING = frozenset({State.COPYING, State.CATCHING_UP, State.READY, State.READS
 _FROZEN = frozenset({State.FROZEN, State.ROLLBACK_FROZEN})
 _SWITCHING = frozenset({State.SWITCHING, State.ROLLBACK_SWITCHING})
 _SWITCHED = frozenset({State.SWITCHED, State.ROLLED_BACK})
+_MERGED = frozenset({State.ROLLED_BACK_UNMERGED, State.ROLLED_BACK})
 _APP = {Side.OLD: App.OLD, Side.NEW: App.NEW}
 
 
@@ -68,6 +69,8 @@ def go_on(world: World, on: Guards) -> Iterator[World]:
 def _after_switch(world: World) -> At:
     if world.answer is Answer.ROLLBACK:
         return At.PREFLIGHT
+    if world.state is State.ROLLED_BACK and world.answer is Answer.MERGE:
+        return At.PAUSE
     return At.RELEASE if world.paused else At.WATCH
 
 
@@ -203,10 +206,10 @@ def s8_preflight(world: World, on: Guards) -> Iterator[World]:
 @action(Actor.RUN, "S9", at=At.PAUSE)
 def s9_pause(world: World, on: Guards) -> Iterator[World]:
     """The application's writes are paused, and it says so."""
-    if world.state is State.ROLLED_BACK_UNMERGED and Guard.MERGE_UNDER_PAUSE not in on:
+    if world.state in _MERGED and Guard.MERGE_UNDER_PAUSE not in on:
         yield world._replace(at=At.PASS)
         return
-    kept = world.state in _SWITCHING or world.state is State.ROLLED_BACK_UNMERGED
+    kept = world.state in _SWITCHING or world.state in _MERGED
     state = world.state if kept else way(world).frozen
     yield _paused(world, on)._replace(state=state, at=At.WAIT)
 
@@ -245,7 +248,7 @@ def s10_target_read(world: World, on: Guards) -> Iterator[World]:
 
 
 def _after_target(world: World) -> At:
-    if world.state is State.ROLLED_BACK_UNMERGED:
+    if world.state in _MERGED:
         return At.CHECK
     return At.HOOK if world.route is way(world).gaining else At.MANIFEST
 

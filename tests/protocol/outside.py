@@ -156,6 +156,13 @@ def approve_late_merge(world: World, on: Guards) -> Iterator[World]:
         yield from _answered(world, Answer.MERGE)
 
 
+@action(Actor.PERSON, "S14")
+def approve_merge_of_late(world: World, on: Guards) -> Iterator[World]:
+    """The way back is over, the new store received something since, and merging that is approved."""
+    if world.state is State.ROLLED_BACK and world.at is At.DONE and world.new != world.known:
+        yield from _answered(world, Answer.MERGE)
+
+
 def _answered(world: World, answer: Answer) -> Iterator[World]:
     """With one side preferred once a conflict was shown."""
     if world.answer is not Answer.NONE or world.at not in (*_NOBODY, At.WATCH, At.DONE):
@@ -201,6 +208,6 @@ PERSON: tuple[Action[World], ...] = (straggler_follows,)
 SWITCHING: tuple[Action[World], ...] = (approve_switch, approve_merge)
 TWO_STEPS: tuple[Action[World], ...] = (s15_reads_new, s15_reads_back)
 ABORTING: tuple[Action[World], ...] = (abort,)
-ROLLING_BACK: tuple[Action[World], ...] = (approve_rollback, approve_merge)
+ROLLING_BACK: tuple[Action[World], ...] = (approve_rollback, approve_merge, approve_merge_of_late)
 ROUTE_ONLY: tuple[Action[World], ...] = (approve_route_only, approve_late_merge)
 FORWARD_AGAIN: tuple[Action[World], ...] = (forward_again,)

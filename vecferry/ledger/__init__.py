@@ -5,6 +5,7 @@ Every change is one transaction together with its entry in the audit trail.
 
 from __future__ import annotations
 
+from vecferry.ledger.again import FORWARD_FACT, Again
 from vecferry.ledger.approvals import Approvals
 from vecferry.ledger.audit import Audit
 from vecferry.ledger.deltas import Deltas
@@ -48,6 +49,7 @@ from vecferry.ledger.workspaces import Workspaces, key_of, workspace_key, worksp
 __all__ = [
     "DEFAULT_WORKSPACE",
     "ENDED",
+    "FORWARD_FACT",
     "LIVE",
     "MISSING_WORKSPACE",
     "Answer",
@@ -94,6 +96,7 @@ class Ledger(
     Leases,
     Approvals,
     Outbox,
+    Again,
     Restoring,
     Audit,
 ):

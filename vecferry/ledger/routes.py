@@ -19,7 +19,7 @@ from vecferry.ledger.schema import routes, workspace_routes, workspaces
 from vecferry.ledger.states import LIVE, State
 from vecferry.model import JsonObject
 
-__all__ = ["Routes"]
+__all__ = ["Routes", "claim"]
 
 
 class Routes(Database):
@@ -76,16 +76,7 @@ class Routes(Database):
         with self._write() as write:
             known(write.connection, migration_id)
             require(write, token, migration_id)
-            row = placed.route_row(write.connection, name)
-            if row is None:
-                _register(write, migration_id, name, _canonical(url))
-            elif row.migration != migration_id:
-                _refuse_clash(write.connection, row, _canonical(url))
-                epoch = _joined(write, name, _canonical(url), row.epoch)
-                values = {"migration": migration_id, "epoch": epoch}
-                write.connection.execute(update(routes).where(routes.c.name == name).values(**values))
-                audit.append(write, "route claimed", migration_id, {"route": name, "before": row.migration})
-            return placed.known_whole(write.connection, name)
+            return claim(write, name, url, migration_id)
 
     def switch_route(
         self,
@@ -183,6 +174,20 @@ class Routes(Database):
                 values = {"alias_confirmed_at": write.now}
                 write.connection.execute(update(routes).where(routes.c.name == name).values(**values))
                 audit.append(write, "alias confirmed", row.migration, {"route": name, "epoch": epoch})
+
+
+def claim(write: Write, name: str, url: str, migration_id: str) -> Route:
+    """`claim_route` within a transaction. Raises PlanRefused."""
+    row = placed.route_row(write.connection, name)
+    if row is None:
+        _register(write, migration_id, name, _canonical(url))
+    elif row.migration != migration_id:
+        _refuse_clash(write.connection, row, _canonical(url))
+        epoch = _joined(write, name, _canonical(url), row.epoch)
+        values = {"migration": migration_id, "epoch": epoch}
+        write.connection.execute(update(routes).where(routes.c.name == name).values(**values))
+        audit.append(write, "route claimed", migration_id, {"route": name, "before": row.migration})
+    return placed.known_whole(write.connection, name)
 
 
 def _canonical(url: str) -> str:

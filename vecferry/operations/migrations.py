@@ -5,7 +5,7 @@ from __future__ import annotations
 from vecferry.address import Address
 from vecferry.config import MigrationConfig
 from vecferry.errors import BadOption, UnsafeRoute
-from vecferry.ledger import ENDED, LIVE, Answer, Entry, Ledger, State
+from vecferry.ledger import ENDED, LIVE, Answer, Entry, Ledger, Migration, State
 from vecferry.model import Verdict
 from vecferry.stores import registry
 from vecferry.strategies.backup import backup_archive
@@ -106,7 +106,7 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
     if migration.state in ENDED:
         raise UnsafeRoute(
             f"migration {migration.id} is {migration.state}; it cannot go on",
-            advice="start a new one with vecferry migrate",
+            advice=_instead(migration),
         )
     if migration.state in _WAY_BACK and migration.strategy != "rolling":
         verb = "merge" if migration.state is State.ROLLED_BACK_UNMERGED else "rollback"
@@ -130,6 +130,13 @@ def run(runner: Runner, ref: Ref) -> Verdict | None:
         return copy_and_validate(runner, ref)
     (backup_archive if migration.strategy == "backup" else export_archive)(runner, ref)
     return None
+
+
+def _instead(migration: Migration) -> str:
+    new = "start a new one with vecferry migrate"
+    if migration.state is not State.ROLLED_BACK:
+        return new
+    return f"vecferry forward {migration.owner} leads it forward again without another copy; or {new}"
 
 
 def asks_in(strategy: str) -> frozenset[State]:

@@ -16,6 +16,7 @@ from vecferry.transfer.brakes import Release
 __all__ = [
     "children_paused",
     "chosen",
+    "forward",
     "freeze",
     "go_first",
     "hold",
@@ -90,6 +91,14 @@ def retry(runner: Runner, ref: Ref, names: Sequence[str]) -> None:
     ledger.hold_workspaces(ref.migration, [one.number for one in found if one.hold is not None], None)
     numbers = [one.number for one in found]
     raise_worst(ref, runner.run(waves.forget_wave, ref, numbers))
+    rolling(runner, ref, numbers)
+
+
+def forward(runner: Runner, ref: Ref, names: Sequence[str]) -> None:
+    """Lead these rolled back workspaces, or all of them, forward again without another copy, and go on with them."""
+    numbers = sorted(one.number for one in _wanted(Ledger.open(ref.ledger), ref.migration, names, {State.ROLLED_BACK}))
+    for start in range(0, len(numbers), _WAVE):
+        raise_worst(ref, runner.run(waves.forward_wave, ref, numbers[start : start + _WAVE]))
     rolling(runner, ref, numbers)
 
 

@@ -70,7 +70,7 @@ _COMMANDS: dict[State, tuple[str, ...]] = {
     State.ABORTED: ("discard", "status"),
     State.ROLLBACK_FROZEN: ("rollback", *_PAUSED),
     State.ROLLBACK_SWITCHING: ("rollback", *_PAUSED),
-    State.ROLLED_BACK: ("discard", "status"),
+    State.ROLLED_BACK: ("forward", "discard", "status"),
     State.ROLLED_BACK_UNMERGED: ("merge", "status"),
 }
 _ON_THE_WAY = frozenset({State.PLANNED, State.COPYING, State.CATCHING_UP, State.VERIFYING, State.READY})

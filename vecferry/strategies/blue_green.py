@@ -7,6 +7,7 @@ from vecferry.model import Verdict
 from vecferry.strategies import steps
 from vecferry.strategies.counting import begin
 from vecferry.strategies.cutover import cut_over
+from vecferry.strategies.forward_again import require_unwritten_since
 from vecferry.strategies.lease import working
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.show import show_inventory, show_plan, show_verdict
@@ -50,6 +51,7 @@ def fill_and_prove(run: Runner, held: Ref) -> Verdict:
     run.run(steps.begin_validation, held)
     begin(held, "validate")
     run.map(steps.validate_slice, held, numbers, workers)
+    require_unwritten_since(run, held)
     verdict = run.run(steps.conclude, held)
     show_verdict(run, held, verdict)
     steps.require_same(str(open_work(held).config.target.public()), verdict)

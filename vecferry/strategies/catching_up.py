@@ -22,6 +22,7 @@ __all__ = [
     "AUTOMATIC",
     "FORWARD",
     "REVERSE",
+    "SERVED_BY_OLD",
     "SYNCED",
     "commit_deltas",
     "known_state",
@@ -41,7 +42,10 @@ AUTOMATIC = "approve: auto"
 """Who said yes where the configuration did, and no person."""
 
 FORWARD = SYNCED | {State.FROZEN}
-REVERSE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN, State.ROLLED_BACK_UNMERGED})
+SERVED_BY_OLD = frozenset({State.ROLLED_BACK_UNMERGED, State.ROLLED_BACK})
+"""States after the way back of the route: the old store is written by the application, and by us under a pause only."""
+
+REVERSE = frozenset({State.SWITCHED, State.ROLLBACK_FROZEN}) | SERVED_BY_OLD
 _SWITCHING = {Direction.FORWARD: State.SWITCHING, Direction.REVERSE: State.ROLLBACK_SWITCHING}
 _ALLOWED = {Direction.FORWARD: FORWARD, Direction.REVERSE: REVERSE}
 

@@ -10,7 +10,7 @@ from vecferry.ledger import State
 from vecferry.strategies import steps
 from vecferry.strategies.lease import working, working_before_sync
 from vecferry.strategies.runner import Ref, Runner
-from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE
+from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE, was_proven
 from vecferry.strategies.sync import finish_following
 from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
@@ -88,7 +88,7 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
     with working(ref) as held:
         is_there = run.run(steps.require_discardable, held)
         run.run(steps.wait_out_writes, held)
-        proven = is_there and open_work(held).fact("verdict") is not None
+        proven = is_there and was_proven(held)
         late = look(run, held, Side.TARGET) if proven else None
         if late is not None:
             again = f"vecferry discard {held.migration}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vecferry.errors import UnsafeRoute
+from vecferry.errors import NotFound, UnsafeRoute
 from vecferry.strategies import steps
 from vecferry.strategies.ending import look
 from vecferry.strategies.lease import working, working_before_sync
@@ -107,7 +107,8 @@ def route_only(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> Non
 def merge(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
     """After a rollback of the route alone: what the new store received goes to the old one. Ends ROLLED_BACK.
 
-    The old store serves meanwhile: its writes pause, so that nothing is written over that nobody read.
+    The old store serves meanwhile: its writes pause, so that nothing is written over that nobody read. After a way back
+    that is over, what the new store has received since: writes that came late, or went astray.
     """
     work = open_work(ref)
     with working(ref, f"target:{work.config.source.public()}") as held:
@@ -118,9 +119,22 @@ def merge(run: Runner, ref: Ref, settlement: Settlement = UNDECIDED) -> None:
                 advice=f"vecferry status {ref.migration} shows what can be done now",
             )
         carried = None
-        if stage is ReturnStage.UNMERGED:
+        if stage is ReturnStage.UNMERGED or is_late(run, held):
             carried = merge_into_old(run, held, settlement)
         finish(run, held, carried)
+
+
+def is_late(run: Runner, held: Ref) -> bool:
+    """Whether the new store received anything since a way back that is over. Raises UnsafeRoute where files serve."""
+    if not run.run(steps.is_return_kept, held):
+        return False
+    try:
+        found = look(run, held, Side.TARGET)
+    except NotFound:
+        return False  # it was dropped since
+    if found:
+        run.run(steps.require_writable_old, held, found)
+    return bool(found)
 
 
 def merge_into_old(run: Runner, held: Ref, settlement: Settlement) -> Carried:

@@ -15,7 +15,7 @@ from vecferry.strategies import steps, waves
 from vecferry.strategies.ending import Ended, look_at_old, require_settled
 from vecferry.strategies.lease import working
 from vecferry.strategies.runner import Ref, Runner
-from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE
+from vecferry.strategies.steps.ending import DECOMMISSIONED_FACT, GONE, was_proven
 from vecferry.strategies.work import open_work
 from vecferry.transfer.differences import Side
 from vecferry.transfer.late import Late
@@ -79,16 +79,16 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
         is_there = run.run(steps.require_discardable, held)
         run.run(steps.wait_out_writes, held)
     late = None
-    proven = [one.number for one in open_work(ref).ledger.workspaces(ref.migration) if _was_proven(ref, one)]
+    proven = [
+        one.number
+        for one in open_work(ref).ledger.workspaces(ref.migration)
+        if was_proven(Ref(ref.ledger, one.child))
+    ]
     if is_there and proven:
         late = _together(ref, Side.TARGET, run.run(waves.look_at_wave, ref, proven, Side.TARGET))
         require_settled(str(open_work(ref).config.target.public()), late, accepted, f"vecferry discard {ref.migration}")
     with working(ref) as held:
         return Ended(late=late, dropped=run.run(steps.drop_new, held))
-
-
-def _was_proven(ref: Ref, one: Workspace) -> bool:
-    return open_work(Ref(ref.ledger, one.child)).fact("verdict") is not None
 
 
 def _all(ref: Ref) -> list[int]:

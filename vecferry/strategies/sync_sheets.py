@@ -29,6 +29,8 @@ def _found(found: Differences) -> Iterator[tuple[str, str]]:
 
 def _made(made: Made) -> Iterator[tuple[str, str]]:
     yield "carried over", f"{made.new:,} new, {made.changed:,} changed, {made.gone:,} deleted"
+    if made.again:
+        yield "carried over once more", f"{made.again:,} that the way back had settled"
     if made.left_behind:
         yield "stayed behind", f"{made.left_behind:,} of these, as the plan says"
     if made.equal or made.unknown or made.within_tolerance:

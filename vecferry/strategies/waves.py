@@ -26,6 +26,7 @@ from vecferry.strategies import steps
 from vecferry.strategies.blue_green import fill_and_prove
 from vecferry.strategies.cutover import cut_over
 from vecferry.strategies.ending import look
+from vecferry.strategies.forward_again import go_forward_again
 from vecferry.strategies.lease import working
 from vecferry.strategies.moved import MOVED_FACT, moved_words
 from vecferry.strategies.moved_back import carry_to_old, is_to_carry
@@ -48,6 +49,7 @@ __all__ = [
     "end_ways_back",
     "fill_wave",
     "forget_wave",
+    "forward_wave",
     "is_to_switch",
     "lead_back_wave",
     "look_at_wave",
@@ -104,6 +106,11 @@ def forget_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
             run.run(steps.forget_copy, held)
 
     return each(ref, numbers, forget, lambda one: one.state is State.COPYING)
+
+
+def forward_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
+    """Lead these rolled back workspaces forward again, as far as CATCHING_UP."""
+    return each(ref, numbers, go_forward_again, lambda one: one.state is State.ROLLED_BACK)
 
 
 def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:

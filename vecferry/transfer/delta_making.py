@@ -27,13 +27,17 @@ from vecferry.idtable import IdTable
 from vecferry.mapping import Mapping
 from vecferry.model import VectorField
 from vecferry.transfer import retry
+from vecferry.transfer.differences import CHANGE
 from vecferry.transfer.known import ARCHIVED_HASH, LIVE
 from vecferry.transfer.limits import Limits
 from vecferry.transfer.load import refuse_nonfinite
 
-__all__ = ["Absence", "Made", "Making", "Same", "make_delta"]
+__all__ = ["AGAIN", "Absence", "Made", "Making", "Same", "make_delta"]
 
 Mask = npt.NDArray[np.bool_]
+
+AGAIN = "again"
+"""The `change` of a candidate that is carried over whatever it holds."""
 
 Same = Callable[[pa.RecordBatch, pa.RecordBatch], npt.NDArray[np.bool_]]
 """Two batches of the same records in the same order, expected and found: which parts are the same, `(n, 3) bool`."""
@@ -76,7 +80,8 @@ class Made:
     """How many candidates turned out to be what.
 
     `equal` came back as known, `within_tolerance` nearly so, `unknown` were never known and are gone again, `waiting`
-    are to be found gone by the next pass as well. `left_behind` are among the new and changed ones: they do not travel.
+    are to be found gone by the next pass as well. `again` are carried over whatever they hold. `left_behind` are among
+    the new, changed and repeated ones: they do not travel.
     """
 
     new: int = 0
@@ -87,6 +92,7 @@ class Made:
     within_tolerance: int = 0
     unknown: int = 0
     waiting: int = 0
+    again: int = 0
 
     def __add__(self, other: Made) -> Made:
         names = self.__slots__
@@ -95,7 +101,7 @@ class Made:
     @property
     def rows(self) -> int:
         """Rows of the delta."""
-        return self.new + self.changed + self.gone
+        return self.new + self.changed + self.gone + self.again
 
 
 def make_delta(
@@ -168,10 +174,10 @@ class _Maker:
         return self._beyond_noise(known.filter(left), records.filter(left))
 
     def _beyond_noise(self, known: pa.RecordBatch, records: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        noise, live = self._making.noise, _live(known)
-        if noise is None or not live.any():
+        noise, weighed = self._making.noise, _live(known) & ~_again(known)
+        if noise is None or not weighed.any():
             return known, records
-        archived = columns.drop_hashes(self._archive.fetch(columns.ids_of(known.filter(pa.array(live)))))
+        archived = columns.drop_hashes(self._archive.fetch(columns.ids_of(known.filter(pa.array(weighed)))))
         pairs = align(archived, records)
         same = noise(pairs.expected, pairs.actual).all(axis=1)
         near = IdTable([sealing.hash_ids(pairs.actual.filter(pa.array(same)))])
@@ -187,11 +193,14 @@ class _Maker:
             refuse_nonfinite(mapped, travelling, self._making.target_url)
         stays = ~np.isin(np.arange(records.num_rows), _places(records, travelling))
         before = _before(known, _links(mapping, columns.ids_of(records), stays))
-        self.made += Made(new=int((~live).sum()), changed=int(live.sum()), left_behind=int(stays.sum()))
+        again, left_behind = _again(known), int(stays.sum())
+        changed = int((live & ~again).sum())
+        self.made += Made(new=int((~live).sum()), changed=changed, again=int(again.sum()), left_behind=left_behind)
         return DeltaRows.upserts(self._seq, _typed(records, self._making.vectors), before)
 
     def _tombstones(self, known: pa.RecordBatch) -> DeltaRows:
-        self.made += Made(gone=known.num_rows)
+        again = int(_again(known).sum())
+        self.made += Made(gone=known.num_rows - again, again=again)
         return DeltaRows.tombstones(self._seq, self._making.vectors, columns.ids_of(known), _before(known, None))
 
     def _numbered(self, rows: DeltaRows) -> DeltaRows:
@@ -203,6 +212,12 @@ def _live(batch: pa.RecordBatch) -> Mask:
     """`(n,) bool`: candidates that the source had when it was read last."""
     live: Mask = pc.fill_null(batch.column(LIVE), False).to_numpy(zero_copy_only=False)
     return live
+
+
+def _again(batch: pa.RecordBatch) -> Mask:
+    """`(n,) bool`: candidates that are carried over whatever they hold."""
+    again: Mask = pc.equal(batch.column(CHANGE), AGAIN).to_numpy(zero_copy_only=False)
+    return again
 
 
 def _places(records: pa.RecordBatch, some: pa.RecordBatch) -> npt.NDArray[np.int64]:

@@ -81,7 +81,7 @@ class Differences:
     """What a pass found. False: nothing differs.
 
     `rows` were read, of `distinct` ids; `counted` is what the store itself counted afterwards; `torn` ids were seen
-    twice with other content. `digest` is that of all rows as read.
+    twice with other content. `digest` is that of all rows as read. `again` records are carried over whatever was seen.
     """
 
     rows: int
@@ -92,14 +92,15 @@ class Differences:
     new: Kind
     changed: Kind
     gone: Kind
+    again: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.new.count or self.changed.count or self.gone.count)
+        return bool(self.total)
 
     @property
     def total(self) -> int:
-        """Records that differ."""
-        return self.new.count + self.changed.count + self.gone.count
+        """Records that differ, and those that are carried over all the same."""
+        return self.new.count + self.changed.count + self.gone.count + self.again
 
     @property
     def unsettled(self) -> int:
@@ -118,6 +119,7 @@ class Differences:
             for change, kind in pairs
             if kind.count
         ]
+        found += [f"{self.again:,} to be carried over once more"] if self.again else []
         return "; ".join(found) or "no changes"
 
     def counts(self) -> dict[str, int]:
@@ -163,7 +165,8 @@ def compare(spool: Spool, known: Known, counted: int, memory_mb: int, side: Side
         tables.offer("known", _TIGHT_KNOWN, (_tight_known(batch, side) for batch in known.batches()))
         found = _write(spool.folder / _CANDIDATES, tables.batches(_DIFFERENT, _TIGHT_FOUND), side)
     rows = sum(item.rows for item in slices)
-    return Differences(rows, distinct, counted, torn, str(digest), *(found[change] for change in Change))
+    new, changed, gone = (found[change] for change in Change)
+    return Differences(rows, distinct, counted, torn, str(digest), new, changed, gone)
 
 
 def read_candidates(spool: Spool, batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -39,6 +39,7 @@ false for a record that the source has not any more.
 """
 
 _BATCH_ROWS = 10_000
+_REVERSE = "reverse"
 Link = Callable[[pa.RecordBatch], pa.RecordBatch]
 Mask = npt.NDArray[np.bool_]
 
@@ -72,6 +73,13 @@ class KnownState:
                     yield kept
         for number in overlay.numbers:
             yield from self._of_delta(number, overlay)
+
+    def returned(self) -> Iterator[pa.RecordBatch]:
+        """The records of which a way back has the last word, in batches of `KNOWN_SCHEMA`. Raises ArchiveDamaged."""
+        overlay = self._archive.overlay()
+        for delta in self._archive.manifest().deltas:
+            if delta.direction == _REVERSE:
+                yield from self._of_delta(delta.rows.number, overlay)
 
     def _of_part(self, part: Receipt) -> Iterator[pa.RecordBatch]:
         if not self._archive.has_hashes(part.number):

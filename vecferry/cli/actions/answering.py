@@ -1,6 +1,9 @@
-"""Resume, approve, unpause."""
+"""Resume, approve, unpause, forward."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
 
 from vecferry.cli.actions import many_runs
 from vecferry.cli.actions.prefect_runs import resume_paused
@@ -8,10 +11,11 @@ from vecferry.cli.actions.runs import conduct
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 from vecferry.ledger import Holder, Ledger
+from vecferry.operations import forward as operations
 from vecferry.operations import look, migrations, pausing
 from vecferry.strategies.runner import Ref
 
-__all__ = ["approve", "resume", "unpause"]
+__all__ = ["approve", "forward", "resume", "unpause"]
 
 
 def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
@@ -21,6 +25,12 @@ def resume(screen: Screen, ledger_place: str | None, text: str) -> Result:
         return many_runs.resume(screen, ledger_place, group)
     ledger, ref = _named(screen, ledger_place, text)
     return conduct(screen, ledger, ref)
+
+
+def forward(screen: Screen, ledger_place: str | None, text: str, workspaces: Sequence[str]) -> Result:
+    """Lead a rolled back migration forward again; of a rolling one these workspaces."""
+    ledger, ref = _named(screen, ledger_place, text)
+    return conduct(screen, ledger, ref, partial(operations.forward, ref=ref, names=workspaces))
 
 
 def approve(screen: Screen, ledger_place: str | None, text: str, *, yes: bool) -> Result:

@@ -1,4 +1,4 @@
-"""Commands for a migration that is under way, or has switched: resume, approve, unpause, rollback."""
+"""Commands for a migration that is under way, or has switched: resume, approve, unpause, rollback, merge, forward."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vecferry.cli.options import MIGRATION, DryRun, LedgerPlace, Settling, given
 from vecferry.cli.result import Result
 from vecferry.cli.screen import Screen
 
-__all__ = ["approve", "merge", "resume", "rollback", "unpause"]
+__all__ = ["approve", "forward", "merge", "resume", "rollback", "unpause"]
 
 PANEL = "Decide"
 
@@ -88,7 +88,7 @@ def merge(
 ) -> Result:
     """After `rollback --route-only`: write what the new store received to the old one, which serves. Ends ROLLED_BACK.
 
-    Takes what `rollback` takes; the new store has to be there again.
+    Takes what `rollback` takes; the new store has to be there again. After a whole rollback: what came late.
     """
     from vecferry.cli.actions import returning
 
@@ -96,3 +96,19 @@ def merge(
     return returning.rollback(
         screen, place.ledger, migration, choices, dry_run=dry_run, merge=True, workspaces=workspace or ()
     )
+
+
+@command(PANEL, "vecferry forward docs-20261121-7f3a", "vecferry forward tenants-20261121-7f3a --workspace acme")
+def forward(
+    screen: Screen,
+    migration: Annotated[str, MIGRATION],
+    place: LedgerPlace,
+    workspace: Annotated[list[str] | None, OF_WORKSPACE] = None,
+) -> Result:
+    """After a rollback: go forward again from the copy that is there. Nothing is copied twice.
+
+    The new store is read whole first; what nobody knows in it stops this (exit 1). Then as `resume` does.
+    """
+    from vecferry.cli.actions import answering
+
+    return answering.forward(screen, place.ledger, migration, workspace or ())

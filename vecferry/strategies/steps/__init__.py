@@ -29,6 +29,7 @@ from vecferry.strategies.steps.ending import (
     wait_out_writes,
 )
 from vecferry.strategies.steps.figures import keep_figures
+from vecferry.strategies.steps.forward import require_known_alone, require_returned, take_forward_again
 from vecferry.strategies.steps.hooks import (
     check_hooks,
     observe_route,
@@ -86,6 +87,7 @@ from vecferry.strategies.steps.rollback import (
     preflight_rollback,
     probe_rights,
     require_switched,
+    require_writable_old,
     undo_return,
 )
 from vecferry.strategies.steps.server_snapshot import begin_restore, restore_snapshot
@@ -194,13 +196,16 @@ __all__ = [
     "require_completable",
     "require_discardable",
     "require_droppable",
+    "require_known_alone",
     "require_pinned",
     "require_reads_there",
+    "require_returned",
     "require_rolling",
     "require_same",
     "require_switched",
     "require_unchanged",
     "require_unwritten",
+    "require_writable_old",
     "require_watched",
     "restore_snapshot",
     "return_reads",
@@ -211,6 +216,7 @@ __all__ = [
     "snapshot_form",
     "spool_return",
     "spool_slice",
+    "take_forward_again",
     "tell_switch",
     "undo_return",
     "undo_switch",

@@ -12,7 +12,7 @@ from vecferry import failpoints
 from vecferry.address import Address
 from vecferry.contract import Target
 from vecferry.errors import BadOption, NotFound, StoreRefused, UnsafeRoute
-from vecferry.ledger import LIVE, AuditEntry, Ledger, Migration, State
+from vecferry.ledger import FORWARD_FACT, LIVE, AuditEntry, Ledger, Migration, State
 from vecferry.routing import naming, states
 from vecferry.stores import registry
 from vecferry.strategies import telling
@@ -37,6 +37,7 @@ __all__ = [
     "require_droppable",
     "unsettled_s",
     "wait_out_writes",
+    "was_proven",
 ]
 
 DECOMMISSIONED_FACT, DISCARDED_FACT = "decommissioned", "discarded"
@@ -192,6 +193,12 @@ def require_discardable(ref: Ref) -> bool:
     if mark != migration.id:
         raise UnsafeRoute(f"{new} bears the mark of {mark or 'nobody'}; it is not dropped")
     return True
+
+
+def was_proven(ref: Ref) -> bool:
+    """Whether the new store had a verdict, now or before it went forward again: then somebody may have written it."""
+    work = open_work(ref)
+    return work.fact("verdict") is not None or work.fact(FORWARD_FACT) is not None
 
 
 def _was_being_discarded(work: Work) -> bool:

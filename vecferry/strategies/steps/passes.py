@@ -6,6 +6,7 @@ whichever run comes next.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from vecferry import failpoints, plain
@@ -33,7 +34,8 @@ from vecferry.transfer.brakes import Brakes, Counted, Release, applied
 from vecferry.transfer.delta_making import Absence, Made, Making, make_delta
 from vecferry.transfer.deltas import load_delta as load_into
 from vecferry.transfer.deltas import read_back_delta, require_untouched
-from vecferry.transfer.differences import Differences, absent_in, compare, read_candidates
+from vecferry.transfer.differences import Differences, absent_in, compare
+from vecferry.transfer.returned import candidates, count_returned
 
 __all__ = [
     "begin_pass",
@@ -123,7 +125,8 @@ def find_changes(ref: Ref, release: Release) -> Differences:
     found, config = _under_way(work), work.config
     spool = spool_of(work, found)
     counted = passes.require_unmoved(work.source(), spool.view, config.retry_budget_s)
-    differences = compare(spool, known_state(work), counted, config.sync.memory_mb)
+    known = known_state(work)
+    differences = replace(compare(spool, known, counted, config.sync.memory_mb), again=count_returned(known))
     allowed, refusal = _braked(work, differences, release)
     note = {
         **differences.counts(),
@@ -179,8 +182,8 @@ def write_delta(ref: Ref) -> Made:
         raise UnsafeRoute("the last pass did not end, or a brake holds it", advice=f"vecferry sync {ref.migration}")
     spool, source, config = spool_of(work, found), work.source(), work.config
     number = work.ledger.reserve_delta(ref.migration, Direction.FORWARD, ref.token)
-    candidates = read_candidates(spool, config.batch_rows)
-    written, made = make_delta(source, candidates, work.archive, number, _making(work), work.limits("delta"))
+    found_again = candidates(spool, known_state(work), config.batch_rows)
+    written, made = make_delta(source, found_again, work.archive, number, _making(work), work.limits("delta"))
     passes.require_unmoved(source, spool.view, config.retry_budget_s)
     failpoints.reached("delta.written")
     look_for_moved(work, spool)

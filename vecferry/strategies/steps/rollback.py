@@ -50,6 +50,7 @@ __all__ = [
     "preflight_rollback",
     "probe_rights",
     "require_switched",
+    "require_writable_old",
     "undo_return",
 ]
 
@@ -124,6 +125,17 @@ def foresee_return(ref: Ref, found: Weighed) -> tuple[float, str, bool]:
     copies = is_of_files(work) and bool(found.written) and work.fact(WAY_BACK_FACT) is None
     leads_to = copy_address(work) if copies else old_address(work)
     return round(work.config.hooks.drain_s + 2 * found.seconds, 3), str(leads_to), copies
+
+
+def require_writable_old(ref: Ref, late: Late) -> None:
+    """Raise UnsafeRoute where the old store is made of files: those that serve are never edited."""
+    work = open_work(ref)
+    if is_of_files(work):
+        raise UnsafeRoute(
+            f"{work.config.target.public()} received records after the way back, and the old store is made of files, "
+            f"which are never edited: {late}; all are in {late.listed}",
+            advice="bring what counts of them into the old files by hand",
+        )
 
 
 def is_return_kept(ref: Ref) -> bool:
@@ -353,7 +365,7 @@ def keep_return(ref: Ref, written: MergeCounts, last: Weighed, late: Late) -> di
     work = open_work(ref)
     pause = work.pause()
     left = ("kept", "conflicts", "aside")
-    counts = {**written.numbers(), **{name: last.counts.numbers()[name] for name in left}}
+    counts = {**_altogether(work, written), **{name: last.counts.numbers()[name] for name in left}}
     found: dict[str, object] = {**counts, "url": work.route().url, "listed": last.listed}
     if pause is not None and pause.released_at is not None:
         found["paused_s"] = round((pause.released_at - pause.paused_at).total_seconds(), 3)
@@ -361,6 +373,12 @@ def keep_return(ref: Ref, written: MergeCounts, last: Weighed, late: Late) -> di
     found["late_list"] = late.listed
     work.ledger.set_fact(ref.migration, RETURN_FACT, found, ref.token)
     return found
+
+
+def _altogether(work: Work, written: MergeCounts) -> dict[str, int]:
+    """What was written, and by an earlier part of the same way back."""
+    before = work.fact(RETURN_FACT) or {}
+    return {name: count + int(before.get(name, 0)) for name, count in written.numbers().items()}
 
 
 def undo_return(ref: Ref) -> None:

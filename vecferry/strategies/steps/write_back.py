@@ -21,7 +21,7 @@ from vecferry.contract import Reader, Source
 from vecferry.errors import DataDiffer, StoreRefused
 from vecferry.ledger import Delta, Direction, State
 from vecferry.model import Metric, Part
-from vecferry.strategies.catching_up import commit_deltas, open_deltas, require_direction, same_of
+from vecferry.strategies.catching_up import SERVED_BY_OLD, commit_deltas, open_deltas, require_direction, same_of
 from vecferry.strategies.returning import (
     WAY_BACK_FACT,
     copy_address,
@@ -44,7 +44,7 @@ from vecferry.transfer.guarded import GuardedTarget
 from vecferry.transfer.intents import Seen, hashes_among
 from vecferry.transfer.originals import in_original_terms
 
-__all__ = ["copy_old", "fence_return", "settle_return"]
+__all__ = ["Untouched", "copy_old", "fence_return", "let_calls_end", "prove_return", "settle_return"]
 
 _PHASE = "merge"
 _FENCED = "way back fenced"
@@ -59,7 +59,7 @@ def fence_return(ref: Ref) -> None:
     work = open_work(ref)
     commit_deltas(work)
     if left_deltas(work) and work.fact(_FENCED) != {"token": ref.token}:
-        _let_calls_end(work)
+        let_calls_end(work)
         work.ledger.set_fact(ref.migration, _FENCED, {"token": ref.token}, ref.token)
 
 
@@ -110,7 +110,7 @@ def settle_return(ref: Ref) -> int:
         require_direction(work, Direction.REVERSE)
         if delta.loaded_at is None and not _load(work, delta):
             continue
-        _prove(work, delta)
+        prove_return(work, delta)
         closed += 1
     commit_deltas(work)
     handles.release(old_address(work))
@@ -123,13 +123,13 @@ def _load(work: Work, delta: Delta) -> bool:
     work.ledger.set_fact(ref.migration, _UNDER_WAY, {"delta": delta.number, "token": ref.token}, ref.token)
     way = return_way(work)  # before the writer: some engines are not read and written by one process at once
     writer = GuardedTarget(old_writer(work), _pause_check(work))
-    before = None if is_of_files(work) else _Untouched(work, Seen.load(seen_path(work, delta.number)), writer)
+    before = None if is_of_files(work) else Untouched(work, Seen.load(seen_path(work, delta.number)), writer)
     try:
         done = load_delta(work.archive, delta.number, way, writer, work.limits("delta"), before)
     except DataDiffer:
         if before is None or not before.names:
             raise
-        _let_calls_end(work)
+        let_calls_end(work)
         mark_left(work, [delta.number])
         return False
     except StoreRefused:
@@ -137,7 +137,7 @@ def _load(work: Work, delta: Delta) -> bool:
             work.ledger.forget_delta(ref.migration, delta.number, ref.token)
         raise
     if (done.unknown_fate or again) and not is_of_files(work):
-        _let_calls_end(work)
+        let_calls_end(work)
     work.ledger.record_delta_loaded(ref.migration, delta.number, ref.token)
     failpoints.reached("return.loaded")
     return True
@@ -150,7 +150,7 @@ def _pause_check(work: Work) -> Callable[[], object]:
     """
     if work.migration.state is State.SWITCHED:
         return lambda: None
-    pause, serves = work.pause(), work.migration.state is State.ROLLED_BACK_UNMERGED
+    pause, serves = work.pause(), work.migration.state in SERVED_BY_OLD
     needs_s = work.config.sync.driver_timeout_s if serves and _is_remote(work) else 0.0
     return partial(work.require_pause, 0 if pause is None else pause.token, needs_s)
 
@@ -159,14 +159,14 @@ def _is_remote(work: Work) -> bool:
     return bool(work.config.source.public().host)
 
 
-def _let_calls_end(work: Work) -> None:
+def let_calls_end(work: Work) -> None:
     """Wait until no call that was made before can take effect any more; an engine in this process has none."""
     if _is_remote(work):
         fence.wait(work.config.sync.driver_timeout_s, work.check)
 
 
 @dataclass(slots=True)
-class _Untouched:
+class Untouched:
     """Looks at what is about to be overwritten: what the merge saw, or what is written already, and nothing else."""
 
     work: Work
@@ -188,7 +188,7 @@ class _Untouched:
             raise DataDiffer(f"{self.writer.url} was written while it was merged: {', '.join(self.names[:5])}")
 
 
-def _prove(work: Work, delta: Delta) -> None:
+def prove_return(work: Work, delta: Delta) -> None:
     """Read one loaded delta back by another reader, and close it. Raises DataDiffer, naming records."""
     handles.release(old_address(work))
     way = return_way(work)
