@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import time
@@ -129,12 +130,15 @@ def test_the_pause_covers_all_of_it_and_is_measured(harness: Harness, docs: str)
 def test_s7_the_question_comes_before_the_copy(harness: Harness, docs: str) -> None:
     """A no leaves nothing but a plan: no pause, no target; the form says what pauses, for how long, and its limit."""
     harness.answer = False
-    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", pause_limit_s=900)
+    waits = {"visibility_delay_s": 40}
+    ref = harness.start(docs, f"{docs}-new", STRATEGY, approve="ask", pause_limit_s=900, hooks=waits)
     with pytest.raises(Stopped, match="declined; the state stays PLANNED"):
         harness.run(ref)
     text = "\n".join(harness.forms[0].lines)
     assert "every record of" in text
-    assert "writes pause for the whole copy, about 0 s" in text
+    assert re.search(
+        r"writes pause for the whole copy, about 4\d s: last writes end 40\.0 s, .*\(guessed\)$", text, re.M
+    )
     assert "after 900 s without a switch all is undone" in text
     assert harness.ledger.pauses(ref.migration) == []
     with registry.open_target(address.parse(f"{docs}-new")) as target:

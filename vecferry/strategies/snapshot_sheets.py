@@ -15,6 +15,7 @@ def snapshot_way_sheet(migration: str, way: SnapshotWay) -> Sheet:
         ("snapshot", way.says),
         ("measured", f"with {way.rates.rows:,} records, in records a second: {way.rates}"),
         ("writes pause", f"for about {way.pause_s:,.0f} s, from before the snapshot until after the switch"),
+        *((f"of it {part.name}", str(part).removeprefix(f"{part.name} ")) for part in way.parts),
     )
     return Sheet("snapshot-plan", f"Snapshot of {migration}", ("what", "how"), rows)
 

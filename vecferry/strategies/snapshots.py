@@ -23,6 +23,7 @@ __all__ = [
     "WAY_FACT",
     "Moment",
     "Need",
+    "PausePart",
     "Rates",
     "Snapshot",
     "SnapshotKind",
@@ -74,37 +75,66 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Seconds a record, measured with the first `rows`: reading and hashing it in the old store, writing it to a part
-    and reading that, writing it to the new store, reading it back from there and comparing it. `unknown` says why the
-    new store was not measured; it is taken for as fast as the old one then.
+    """Seconds a record, measured with `rows` of them by as many workers as the copy has: reading and hashing it in the
+    old store, writing it to a part, writing it from there to the new store, reading it back and comparing it, listing
+    its id. `record_bytes` are those of one record in memory. `open_old_s` and `open_new_s` are the seconds until a
+    store that was opened anew has answered, `ready_s` those until the new one was ready for reads.
+
+    `unknown` says why the new store was not measured; it is taken for as fast as the old one then.
     """
 
     rows: int = 0
+    record_bytes: float = 0.0
     read_s: float = 0.0
     part_s: float = 0.0
     write_s: float = 0.0
     compare_s: float = 0.0
+    list_s: float = 0.0
+    open_old_s: float = 0.0
+    open_new_s: float = 0.0
+    ready_s: float = 0.0
     unknown: str = ""
 
-    @property
-    def copy_s(self) -> float:
-        """Of a whole copy: two digests and the snapshot, its part, the load, the comparison, the list of ids."""
-        return 3 * self.read_s + 2 * self.part_s + self.write_s + 1.5 * self.compare_s
-
     def __str__(self) -> str:
-        pairs = (("read", self.read_s), ("written", self.write_s), ("compared", self.compare_s))
+        pairs = (
+            ("read", self.read_s),
+            ("written", self.write_s),
+            ("compared", self.compare_s),
+            ("listed", self.list_s),
+        )
         known = pairs[:1] if self.unknown else pairs
         return ", ".join(f"{name} {1 / max(seconds, 1e-9):,.0f}" for name, seconds in known)
 
 
 @dataclass(frozen=True, slots=True)
+class PausePart:
+    """What is done under the pause, `times` times, in about `seconds` each; `guessed` where nothing like it was done
+    before.
+    """
+
+    name: str
+    seconds: float
+    times: int = 1
+    guessed: bool = False
+
+    def __str__(self) -> str:
+        often = f"{self.times} x " if self.times != 1 else ""
+        return f"{self.name} {often}{self.seconds:,.1f} s{' (guessed)' if self.guessed else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotWay:
-    """How the plan means to take it, and for about how long writes pause by what was measured."""
+    """How the plan means to take it, and what the pause will be made of."""
 
     kind: SnapshotKind
     says: str
     rates: Rates
-    pause_s: float
+    parts: tuple[PausePart, ...]
+
+    @property
+    def pause_s(self) -> float:
+        """For about how long writes pause."""
+        return sum(part.times * part.seconds for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

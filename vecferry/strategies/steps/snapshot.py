@@ -36,6 +36,7 @@ from vecferry.strategies.snapshots import (
 )
 from vecferry.strategies.steps.copy import at_most
 from vecferry.strategies.steps.cutover import preflight_switch
+from vecferry.strategies.steps.foretelling import parts_of_pause
 from vecferry.strategies.steps.inventory import refuse_strangers
 from vecferry.strategies.steps.measuring import measured
 from vecferry.strategies.steps.server_snapshot import fetch_snapshot, is_restorable, is_restoring
@@ -76,17 +77,16 @@ def choose_snapshot(ref: Ref) -> None:
     work = open_work(ref)
 
     def choose() -> dict[str, object]:
-        kind = _kind(work)
+        kind, limit_s = _kind(work), work.config.pause_limit_s
         rates = measured(work)
-        pause_s = round(work.config.hooks.drain_s + rates.copy_s * work.plan.rows, 3)
-        limit_s = work.config.pause_limit_s
-        if pause_s > limit_s:
+        way = SnapshotWay(kind, _says(work, kind), rates, parts_of_pause(work, kind, rates))
+        if way.pause_s > limit_s:
             raise PlanRefused(
-                f"writes would pause for about {pause_s:,.0f} s, and pause_limit_s allows {limit_s:,.0f} s",
+                f"writes would pause for about {way.pause_s:,.0f} s, and pause_limit_s allows {limit_s:,.0f} s",
                 advice=f"vecferry abort {ref.migration}, then begin anew with a longer --pause-limit-s, or with "
                 "--strategy blue-green, which copies before the pause",
             )
-        found: dict[str, object] = plain.to_plain(SnapshotWay(kind, _says(work, kind), rates, pause_s))
+        found: dict[str, object] = plain.to_plain(way)
         return found
 
     work.once(WAY_FACT, choose)

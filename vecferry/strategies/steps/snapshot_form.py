@@ -32,7 +32,8 @@ def _lines(work: Work) -> list[str]:
         f"what the old store holds when writes have paused is what moves: {work.plan.rows:,} records at the last count",
         *switch_plan(config.hooks, work.alias_plan().says),
         *([] if config.hooks.pause else ["no hook pauses the application: it is asked through the route alone"]),
-        f"writes pause for the whole copy, about {way.pause_s:,.0f} s, {_measured(way.rates)}",
+        f"writes pause for the whole copy, about {way.pause_s:,.0f} s: {', '.join(map(str, way.parts))}",
+        _measured(way.rates),
         f"after {config.pause_limit_s:,.0f} s without a switch all is undone and writes go on in the old store",
         "the old store is read whole before and after the snapshot; a difference undoes it",
         "what is written to the old store after the switch is listed, not moved",
@@ -47,5 +48,8 @@ def _lines(work: Work) -> list[str]:
 def _measured(rates: Rates) -> str:
     per_s = f"(records a second: {rates})"
     if rates.unknown:
-        return f"if the new store is as fast as the old one {per_s}: it was not measured, {rates.unknown}"
-    return f"by {rates.rows:,} records that went the whole way, and are gone again {per_s}"
+        return f"that is if the new store is as fast as the old one {per_s}: it was not measured, {rates.unknown}"
+    return (
+        f"by {rates.rows:,} records that went the whole way, and are gone again {per_s}; an index that the new store "
+        "builds over all of them, and what hooks take, come on top"
+    )
