@@ -72,6 +72,6 @@ def freeze(harness: Harness, ref: Ref) -> None:
 
 def start(harness: Harness, old: str, new: str, sync: dict[str, Any] | None = None, **options: Any) -> Ref:
     """A rolling migration of which the options of `rolling` are given by name."""
-    known = {"approve", "max_final_delta", "hooks", "reverse"}
+    known = {"approve", "archive", "max_final_delta", "hooks", "reverse"}
     rest = {name: options.pop(name) for name in list(options) if name in known}
     return harness.start(old, new, "rolling", rolling=options, sync=NOW | (sync or {}), route="docs", **rest)

@@ -219,6 +219,19 @@ class Archive:
         """What the cutover file says of its switch. Raises ArchiveDamaged, also when there is none."""
         return cutover.read_statement(self.storage)
 
+    def written_to_target(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Every version of a record that was to be written to the target, from all parts and deltas that are there.
+
+        Sealed, in the source's terms. It needs no manifest, and takes what that does not list. Raises ArchiveDamaged.
+        """
+        for path in self.storage.files():
+            part, delta = layout.part_number(path), layout.delta_number(path)
+            if part is not None:
+                yield from self.read_part(part, batch_rows)
+            elif delta is not None:
+                for rows in self.read_delta(delta, batch_rows):
+                    yield rows.filter(~rows.gone() & ~rows.from_target()).records()
+
     def part_numbers(self) -> list[int]:
         """Numbers of the parts that the manifest lists, ascending. Raises ArchiveDamaged."""
         return [part.rows.number for part in self.manifest().parts]

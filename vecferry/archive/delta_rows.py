@@ -169,6 +169,11 @@ class DeltaRows:
         """`(n,) bool`: which rows are tombstones."""
         return is_tombstone(self.batch)
 
+    def from_target(self) -> Mask:
+        """`(n,) bool`: which rows tell what stood in the target, and go to the source."""
+        found: Mask = self.batch.column(TARGET_HASH).is_valid().to_numpy(zero_copy_only=False)
+        return found
+
     def filter(self, mask: Mask) -> DeltaRows:
         """The rows where the mask is true."""
         return self if mask.all() else DeltaRows(self.batch.filter(pa.array(mask)))

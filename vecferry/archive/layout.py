@@ -29,6 +29,7 @@ __all__ = [
     "collection_name",
     "conflicts_path",
     "delta_hashes_path",
+    "delta_number",
     "delta_path",
     "folder_name",
     "hashes_path",
@@ -63,6 +64,7 @@ _KEPT_OF_LONG_NAME = 150
 _NO_NAME = "%"
 _DELTA_HASHES = ".hashes.parquet"
 _PART_PATH = re.compile(rf"{PARTS}/(\d{{5,}})\.parquet")
+_DELTA_PATH = re.compile(rf"{DELTAS}/(\d{{5,}})\.parquet")
 
 
 def part_path(number: int) -> str:
@@ -104,6 +106,12 @@ def part_number(path: str) -> int | None:
     """The number of the part at this path; None for any other file."""
     found = _PART_PATH.fullmatch(path)
     return int(found[1]) if found and path == part_path(int(found[1])) else None
+
+
+def delta_number(path: str) -> int | None:
+    """The number of the delta whose rows are at this path; None for any other file."""
+    found = _DELTA_PATH.fullmatch(path)
+    return int(found[1]) if found and path == delta_path(int(found[1])) else None
 
 
 def is_reserved(path: str) -> bool:

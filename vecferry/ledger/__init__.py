@@ -17,7 +17,7 @@ from vecferry.ledger.migrations import Migrations
 from vecferry.ledger.outbox import Outbox
 from vecferry.ledger.passes import Passes, settled
 from vecferry.ledger.pauses import Pauses
-from vecferry.ledger.restoring import Restored, Restoring
+from vecferry.ledger.restoring import Restored, RestoredWhole, RestoredWorkspace, Restoring
 from vecferry.ledger.routes import Routes
 from vecferry.ledger.rows import (
     DEFAULT_WORKSPACE,
@@ -70,6 +70,8 @@ __all__ = [
     "Pass",
     "Pause",
     "Restored",
+    "RestoredWhole",
+    "RestoredWorkspace",
     "Route",
     "Serving",
     "SliceRow",

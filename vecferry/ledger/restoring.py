@@ -1,7 +1,8 @@
-"""A switched migration entered anew, as its archive tells it: for a ledger that was lost."""
+"""Migrations entered anew, as their archives tell them: for a ledger that was lost."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,22 @@ from vecferry.errors import PlanRefused
 from vecferry.ledger.database import Database, Write
 from vecferry.ledger.known import known, migration_of, migration_row
 from vecferry.ledger.outbox import event_name, tell
-from vecferry.ledger.rows import Delta, Entry, Migration, SliceRow
-from vecferry.ledger.schema import counters, deltas, facts, migrations, routes, slices
-from vecferry.ledger.states import State
+from vecferry.ledger.rows import DEFAULT_WORKSPACE, Delta, Entry, Migration, SliceRow, Workspace
+from vecferry.ledger.schema import (
+    counters,
+    deltas,
+    facts,
+    migrations,
+    routes,
+    slices,
+    workspace_routes,
+    workspaces,
+)
+from vecferry.ledger.states import State, derived
+from vecferry.ledger.workspaces import child_columns, workspace_columns
 from vecferry.model import JsonObject
 
-__all__ = ["Restored", "Restoring"]
+__all__ = ["Restored", "RestoredWhole", "RestoredWorkspace", "Restoring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,35 @@ class Restored:
     alias: JsonObject | None
 
 
+@dataclass(frozen=True, slots=True)
+class RestoredWorkspace:
+    """One workspace in the state that is entered, and `moved`, what its archive tells of its switch (None: nothing).
+
+    `epoch` and `alias` are those of its route, and `is_new` says whether the target serves it. `facts` are entered
+    where nothing moved.
+    """
+
+    workspace: Workspace
+    moved: Restored | None
+    epoch: int
+    is_new: bool
+    alias: JsonObject | None
+    facts: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredWhole:
+    """A rolling migration: what is one for all its workspaces, and these. `route_epoch` as where none had moved."""
+
+    id: str
+    entry: Entry
+    created_at: datetime
+    plan: JsonObject
+    facts: JsonObject
+    workspaces: Sequence[RestoredWorkspace]
+    route_epoch: int
+
+
 class Restoring(Database):
     """Putting a lost migration back."""
 
@@ -50,33 +90,107 @@ class Restoring(Database):
         ledger knows the migration or the route already: then nothing was changed.
         """
         with self._write() as write:
-            _refuse_known(write, found)
-            values = _migration(write, found)
+            _refuse_known(write, found.id, found.entry.route)
+            state = State.SWITCHED
+            values = _migration(write, found) | {"state": state.value}
             write.connection.execute(insert(migrations).values(**values))
-            if found.slices:
-                write.connection.execute(insert(slices), [_slice(write, found.id, row) for row in found.slices])
-            for name, value in found.facts.items():
-                content = {"migration": found.id, "name": name, "value": value, "set_at": write.now}
-                write.connection.execute(insert(facts).values(**content))
-            for delta in found.deltas:
-                write.connection.execute(insert(deltas).values(**_delta(found.id, delta)))
+            _enter_phases(write, found.id, found.facts, found)
             write.connection.execute(insert(routes).values(**_route(write, found)))
             _raise_tokens(write)
             told = {"by": by, "route": found.entry.route, "epoch": found.route_epoch, "url": values["target_url"]}
-            detail = {**told, "to": State.SWITCHED.value, "deltas": len(found.deltas), "slices": len(found.slices)}
-            tell(write, event_name("migration", State.SWITCHED), found.id, "rebuilt from the archive", detail)
+            _tell(write, "migration", found.id, state, told, found)
+            return migration_of(known(write.connection, found.id))
+
+    def restore_workspaces(self, found: RestoredWhole, by: str) -> Migration:
+        """Enter a rolling migration with all its workspaces, each with its route, in one transaction.
+
+        Its state is made of theirs. Tokens, and PlanRefused, as for `restore_migration`.
+        """
+        with self._write() as write:
+            _refuse_known(write, found.id, found.entry.route)
+            state = derived({one.workspace.state for one in found.workspaces})
+            values = _migration(write, found) | {"state": state.value}
+            write.connection.execute(insert(migrations).values(**values))
+            _enter_phases(write, found.id, found.facts, None)
+            _enter_routes(write, found)
+            for one in found.workspaces:
+                _enter_workspace(write, found, one, by)
+            _raise_tokens(write)
+            states = Counter(one.workspace.state.value for one in found.workspaces)
+            told = {"by": by, "route": found.entry.route, "workspaces": dict(states)}
+            _tell(write, "migration", found.id, state, told, None)
             return migration_of(known(write.connection, found.id))
 
 
-def _refuse_known(write: Write, found: Restored) -> None:
+def _enter_phases(write: Write, migration_id: str, known_facts: JsonObject, found: Restored | None) -> None:
+    """What the phases of a migration left in the ledger."""
+    for name, value in known_facts.items():
+        content = {"migration": migration_id, "name": name, "value": value, "set_at": write.now}
+        write.connection.execute(insert(facts).values(**content))
+    if found is None:
+        return
+    if found.slices:
+        write.connection.execute(insert(slices), [_slice(write, migration_id, row) for row in found.slices])
+    for delta in found.deltas:
+        write.connection.execute(insert(deltas).values(**_delta(migration_id, delta)))
+
+
+def _enter_workspace(write: Write, whole: RestoredWhole, one: RestoredWorkspace, by: str) -> None:
+    parent, place, moved = known(write.connection, whole.id), one.workspace, one.moved
+    write.connection.execute(insert(workspaces).values(**workspace_columns(write, whole.id, place)))
+    values = child_columns(write, parent, place)
+    if moved is not None:
+        values |= {"created_at": moved.created_at, "plan": moved.plan, "planned_at": moved.created_at}
+    write.connection.execute(insert(migrations).values(**values))
+    _enter_phases(write, values["id"], one.facts if moved is None else moved.facts, moved)
+    if moved is not None:
+        told = {"by": by, "route": whole.entry.route, "epoch": one.epoch, "workspaces": [_named(place)]}
+        _tell(write, "workspace", values["id"], place.state, told, moved)
+
+
+def _named(place: Workspace) -> JsonObject:
+    return {"number": place.number, "key": place.key}
+
+
+def _enter_routes(write: Write, whole: RestoredWhole) -> None:
+    """The route of the whole is that of the default group; others have entries of their own where one moved apart."""
+    urls = [str(address.parse(url)) for url in (whole.entry.source_url, whole.entry.target_url)]
+    default = next((one for one in whole.workspaces if one.workspace.key == DEFAULT_WORKSPACE), None)
+    has_moved = default is not None and default.moved is not None
+    same = {"migration": whole.id, "changed_at": write.now}
+
+    def leads(one: RestoredWorkspace) -> dict[str, Any]:
+        previous, url = urls if one.is_new else urls[::-1]
+        return same | {"url": url, "previous_url": None if one.moved is None else previous, "epoch": one.epoch}
+
+    values = same | {"name": whole.entry.route, "url": urls[0], "epoch": whole.route_epoch}
+    if default is not None and has_moved:
+        values |= leads(default) | {"alias": default.alias}
+    write.connection.execute(insert(routes).values(**values))
+    for one in whole.workspaces:
+        # Once the route of the whole has moved, those that did not move have entries that keep them in the old store.
+        if one is not default and (has_moved or one.moved is not None):
+            entry = {"route": whole.entry.route, "workspace": one.workspace.key} | leads(one)
+            write.connection.execute(insert(workspace_routes).values(**entry))
+
+
+def _tell(
+    write: Write, subject: str, migration_id: str, state: State, told: JsonObject, found: Restored | None
+) -> None:
+    counts = {} if found is None else {"deltas": len(found.deltas), "slices": len(found.slices)}
+    detail = {**told, "to": state.value, **counts}
+    tell(write, event_name(subject, state), migration_id, "rebuilt from the archive", detail)
+
+
+def _refuse_known(write: Write, migration_id: str, route: str) -> None:
     advice = "rebuild into an empty ledger: --ledger PATH"
-    if migration_row(write.connection, found.id) is not None:
-        raise PlanRefused(f"the ledger knows migration {found.id} already", advice=advice)
-    if write.connection.scalar(select(exists().where(routes.c.name == found.entry.route))):
-        raise PlanRefused(f"the ledger has a route {found.entry.route!r} already", advice=advice)
+    if migration_row(write.connection, migration_id) is not None:
+        raise PlanRefused(f"the ledger knows migration {migration_id} already", advice=advice)
+    if write.connection.scalar(select(exists().where(routes.c.name == route))):
+        raise PlanRefused(f"the ledger has a route {route!r} already", advice=advice)
 
 
-def _migration(write: Write, found: Restored) -> dict[str, Any]:
+def _migration(write: Write, found: Restored | RestoredWhole) -> dict[str, Any]:
     entry = found.entry
     return {
         "id": found.id,
@@ -88,7 +202,6 @@ def _migration(write: Write, found: Restored) -> dict[str, Any]:
         "archive": entry.archive,
         "config": plain.to_plain(entry.config),
         "row_limit": None,
-        "state": State.SWITCHED.value,
         "created_at": found.created_at,
         "changed_at": write.now,
         "plan": found.plan,

@@ -19,7 +19,15 @@ from vecferry.ledger.schema import migrations, workspaces
 from vecferry.ledger.states import State
 from vecferry.model import JsonObject
 
-__all__ = ["Workspaces", "child_id", "key_of", "workspace_key", "workspace_value"]
+__all__ = [
+    "Workspaces",
+    "child_columns",
+    "child_id",
+    "key_of",
+    "workspace_columns",
+    "workspace_key",
+    "workspace_value",
+]
 
 
 def workspace_key(value: Any) -> str:
@@ -69,9 +77,11 @@ class Workspaces(Database):
                 _refuse_others(migration_id, stored, found)
                 return
             if found:
-                write.connection.execute(insert(workspaces), [_columns(write, migration_id, one) for one in found])
+                write.connection.execute(
+                    insert(workspaces), [workspace_columns(write, migration_id, one) for one in found]
+                )
                 parent = known(write.connection, migration_id)
-                write.connection.execute(insert(migrations), [_child(write, parent, one) for one in found])
+                write.connection.execute(insert(migrations), [child_columns(write, parent, one) for one in found])
                 audit.append(write, "workspaces stored", migration_id, {"count": len(found)})
                 moves.derive(write, migration_id)
 
@@ -206,7 +216,8 @@ def _refuse_others(migration_id: str, stored: Sequence[Row[Any]], found: Sequenc
         )
 
 
-def _columns(write: Write, migration_id: str, one: Workspace) -> dict[str, Any]:
+def workspace_columns(write: Write, migration_id: str, one: Workspace) -> dict[str, Any]:
+    """The row of a new workspace."""
     content = {key: getattr(one, key) for key in ("number", "key", "attempts", "note", "condition")}
     position = one.number if one.position is None else one.position
     hold = None if one.hold is None else one.hold.value
@@ -214,8 +225,8 @@ def _columns(write: Write, migration_id: str, one: Workspace) -> dict[str, Any]:
     return {"migration": migration_id, "changed_at": write.now, **content, **more}
 
 
-def _child(write: Write, parent: Row[Any], one: Workspace) -> dict[str, Any]:
-    """The migration that moves one workspace of another."""
+def child_columns(write: Write, parent: Row[Any], one: Workspace) -> dict[str, Any]:
+    """The row of the migration that moves one workspace of another, as long as that has no plan."""
     kept = ("name", "strategy", "source_url", "target_url", "route", "archive", "config")
     moments = {"created_at": write.now, "changed_at": write.now}
     names = {"id": child_id(parent.id, one.number), "parent": parent.id, "workspace": one.key}

@@ -11,6 +11,7 @@ from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rolling import rolling
 from vecferry.strategies.runner import Ref, Runner
 from vecferry.strategies.waves import Done, raise_worst
+from vecferry.strategies.workspace_list import note_workspaces
 from vecferry.transfer.brakes import Release
 
 __all__ = [
@@ -55,6 +56,7 @@ def hold(ledger: Ledger, migration_id: str, names: Sequence[str], why: Hold | No
     """Let runs leave these workspaces where they are, or (None) take them up again."""
     found = chosen(ledger, migration_id, names)
     ledger.hold_workspaces(migration_id, [one.number for one in found], why)
+    note_workspaces(Ref(ledger.url, migration_id))
     return found
 
 
@@ -62,6 +64,7 @@ def freeze(ledger: Ledger, migration_id: str) -> list[Workspace]:
     """Let runs leave all workspaces where they are that are still to move."""
     left = [one for one in ledger.workspaces(migration_id) if one.state not in _DONE and one.hold is None]
     ledger.hold_workspaces(migration_id, [one.number for one in left], Hold.PAUSED)
+    note_workspaces(Ref(ledger.url, migration_id))
     return left
 
 
@@ -72,6 +75,7 @@ def go_first(ledger: Ledger, migration_id: str, names: Sequence[str]) -> list[Wo
         raise BadOption("the group of all other records moves last", advice="name other workspaces")
     found = [by_key[key] for key in dict.fromkeys(key_of(name, by_key) for name in names)]
     ledger.order_workspaces(migration_id, [one.number for one in found])
+    note_workspaces(Ref(ledger.url, migration_id))
     return found
 
 

@@ -37,6 +37,7 @@ from vecferry.strategies.sheets import Sheet
 from vecferry.strategies.steps.cutover import CUTOVER_FACT
 from vecferry.strategies.sync import sync
 from vecferry.strategies.work import open_work
+from vecferry.strategies.workspace_list import note_workspaces
 from vecferry.transfer import retry
 from vecferry.transfer.brakes import Release
 from vecferry.transfer.differences import Side
@@ -218,19 +219,22 @@ def each(
     *,
     counted: bool = False,
 ) -> list[Done]:
-    """Do `work` on each of these workspaces that is `wanted` and not held, and note how it ended.
+    """Do `work` on each of these workspaces that is `wanted` and not held, and note how it ended, also in the archive.
 
     Raises what is no fault of one workspace: then the others were not begun.
     """
     ledger, done = Ledger.open(ref.ledger), list[Done]()
     runner = LocalRunner(_nobody, _unseen)
-    for one in _chosen(ref, numbers):
-        one = ledger.workspace(ref.migration, one.key)  # held meanwhile, perhaps
-        if one.hold is not None or not wanted(one):
-            continue
-        if counted:
-            ledger.begin_attempt(ref.migration, one.number)
-        done.append(_done(ledger, ref, one, lambda child: work(runner, child)))
+    try:
+        for one in _chosen(ref, numbers):
+            one = ledger.workspace(ref.migration, one.key)  # held meanwhile, perhaps
+            if one.hold is not None or not wanted(one):
+                continue
+            if counted:
+                ledger.begin_attempt(ref.migration, one.number)
+            done.append(_done(ledger, ref, one, lambda child: work(runner, child)))
+    finally:
+        note_workspaces(ref)
     return done
 
 

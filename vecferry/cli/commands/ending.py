@@ -75,6 +75,7 @@ def abort(screen: Screen, migration: Annotated[str, MIGRATION], place: LedgerPla
     PANEL,
     "vecferry ledger rebuild /backup/docs",
     "vecferry ledger rebuild /backup/docs --ledger /srv/ledger.db --yes",
+    "vecferry ledger rebuild /backup/docs --rolled-back acme --yes",
     name="ledger rebuild",
 )
 def rebuild(
@@ -82,9 +83,16 @@ def rebuild(
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The archive's folder.", file_okay=False)],
     place: LedgerPlace,
     collection: Annotated[str | None, COLLECTION] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Applications use the new store now: write it down.")] = False,
+    rolled_back: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A workspace that was about to switch, and that the old store serves now."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="What is shown is what applications use now: write it.")] = False,
 ) -> Result:
-    """Make a lost ledger anew from the archive of a switched migration, so that its way back works."""
+    """Make a lost ledger anew from the archive of a switched migration, so that its way back works.
+
+    Of a rolling migration it takes the archive of the whole: those that have not switched are copied anew.
+    """
     from vecferry.cli.actions import rebuilding
 
-    return rebuilding.rebuild(place.ledger, archive, collection, yes=yes)
+    return rebuilding.rebuild(place.ledger, archive, collection, rolled_back or (), yes=yes)

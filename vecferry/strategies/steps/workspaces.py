@@ -18,7 +18,9 @@ from vecferry.ledger import DEFAULT_WORKSPACE, State, Workspace, key_of
 from vecferry.model import IDS_ONLY
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
+from vecferry.strategies.unproven import forget_unproven
 from vecferry.strategies.work import Work, open_work
+from vecferry.strategies.workspace_list import keep_workspaces
 from vecferry.transfer import handles, progress, retry
 from vecferry.transfer.plan import Plan, cut
 
@@ -44,10 +46,13 @@ def require_rolling(ref: Ref) -> None:
 def find_workspaces(ref: Ref) -> None:
     """Count the groups of the source and enter each as a workspace, in the order of work; once.
 
+    The archive lists them as they are now.
+
     Raises PlanRefused where the target could not tell them apart, DataDiffer where their sum is not the exact count.
     """
     work = open_work(ref)
     if work.ledger.workspaces(ref.migration):
+        keep_workspaces(work)
         return
     rolling = work.rolling
     progress.begin(ref.migration, "groups", work.plan.rows)
@@ -67,6 +72,7 @@ def find_workspaces(ref: Ref) -> None:
     ]
     work.ledger.store_workspaces(ref.migration, rows, ref.token)
     failpoints.reached("rolling.workspaces_stored")
+    keep_workspaces(work)
     work.release()
 
 
@@ -111,6 +117,7 @@ def decide_workspace(ref: Ref) -> None:
     slices = retry.call(
         config.retry_budget_s, lambda: cut(work.source(), place.rows, config.slice_rows, config.workers)
     )
+    forget_unproven(work, whole)
     plan = Plan(whole.plan.schema, whole.plan.mapping, place.rows, whole.plan.fingerprint, slices)
     for name in ("identity", "backup"):
         known = whole.fact(name)
