@@ -92,6 +92,7 @@ ELSEWHERE = {
     "decommission.dropped": "tests/migrations/test_end_kill.py",
     "discard.intended": "tests/migrations/test_end_kill.py",
     "discard.dropped": "tests/migrations/test_end_kill.py",
+    "rolling.plan_stored": "tests/migrations/test_rolling_kill.py",
     "rolling.workspaces_stored": "tests/migrations/test_rolling_kill.py",
     "rolling.workspace_switched": "tests/migrations/test_rolling_kill.py",
     "rolling.workspace_completed": "tests/migrations/test_rolling_kill.py",

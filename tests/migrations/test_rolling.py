@@ -234,17 +234,12 @@ def test_abort_ends_what_has_not_switched_and_is_refused_after_a_switch(harness:
 
 @pytest.mark.slow
 def test_each_workspace_can_have_a_question_of_its_own(harness: Harness, old: str, new: str) -> None:
-    """A no to one keeps no other from moving; nobody is asked hundreds of times."""
+    """A no to one keeps no other from moving."""
     ref = start(harness, old, new, approve="ask", approve_by="each")
     harness.runner._ask = lambda form, timeout_s: '"a"' not in form.title
     with pytest.raises(Stopped, match="declined"):
         harness.run(ref)
     assert groups(harness, ref) == {'"a"': State.READY, '"b"': State.SWITCHED, DEFAULT_WORKSPACE: State.READY}
-    for number in range(60):
-        put(old, f"w{number}", f"w{number}")
-    many = harness.start(old, f"{new}_2", "rolling", route="many", approve="ask", rolling={"approve_by": "each"})
-    with pytest.raises(PlanRefused, match="63 questions"):
-        strategy.prepare(harness.runner, many)
 
 
 def test_what_a_rolling_migration_cannot_be_is_refused(harness: Harness, old: str, new: str) -> None:
@@ -258,6 +253,43 @@ def test_what_a_rolling_migration_cannot_be_is_refused(harness: Harness, old: st
     ref = harness.start(old, f"jsonl://{harness.folder}/docs.jsonl", "rolling")
     with pytest.raises(PlanRefused, match="served as a whole"):
         harness.run(ref)
+
+
+@pytest.mark.parametrize(
+    ("options", "refused", "reason"),
+    [
+        ({"rolling": {"approve_by": "each"}, "approve": "ask"}, PlanRefused, "53 questions"),
+        ({"rolling": {"first": ["zzz"]}}, BadOption, "no record is in the workspace zzz"),
+    ],
+)
+def test_a_refused_grouping_leaves_nothing_behind(
+    harness: Harness, old: str, new: str, options: dict[str, Any], refused: type[Exception], reason: str
+) -> None:
+    """Nothing has to be ended first: route, target and archive folder are free for a start with other options."""
+    for number in range(50):
+        put(old, f"w{number}", f"w{number}")
+    places = {"route": "docs", "archive": str(harness.folder / "archive")}
+    ref = harness.start(old, new, "rolling", **places, **options)
+    with pytest.raises(refused, match=reason):
+        strategy.prepare(harness.runner, ref)
+    assert (harness.migration(ref).state, harness.migration(ref).planned_at) == (State.PLANNED, None)
+    assert harness.ledger.route("docs") is None
+    assert not (harness.folder / "archive").exists()
+    other = harness.start(old, new, "rolling", **places)
+    strategy.prepare(harness.runner, other)
+    assert len(groups(harness, other)) == 53
+
+
+@pytest.mark.slow
+def test_a_grouping_that_was_refused_is_looked_at_again_by_resume(harness: Harness, old: str, new: str) -> None:
+    """Once the old store has the workspace that is to go first, the same migration goes on."""
+    ref = start(harness, old, new, first=["c"])
+    with pytest.raises(BadOption, match="no record is in the workspace c"):
+        harness.run(ref)
+    put(old, "c0", "c")
+    harness.run(ref)
+    assert groups(harness, ref) == dict.fromkeys(['"c"', '"a"', '"b"', DEFAULT_WORKSPACE], State.SWITCHED)
+    assert len(held(harness, new)) == 6
 
 
 @pytest.mark.slow

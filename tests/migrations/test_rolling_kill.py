@@ -20,6 +20,7 @@ from vecferry.strategies.runner import Ref
 KILLED = -9
 SIZES = {"a": 4, "b": 6, "c": 8}
 POINTS = (
+    "rolling.plan_stored=kill@1",
     "rolling.workspaces_stored=kill@1",
     "load.part_written=kill@2",
     "rolling.workspace_switched=kill@1",

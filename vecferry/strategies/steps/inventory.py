@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from vecferry import plain
+from vecferry import failpoints, plain
 from vecferry.archive import Archive, as_store
 from vecferry.capabilities import Capabilities
 from vecferry.config import MigrationConfig
@@ -19,6 +19,7 @@ from vecferry.strategies import reversing
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.scope import encoding_of
 from vecferry.strategies.shared_copy import copied_by_another
+from vecferry.strategies.steps.workspaces import divided, enter_workspaces
 from vecferry.strategies.work import Work, open_work
 from vecferry.transfer import handles, pace, progress, retry, space
 from vecferry.transfer.inventory import Inventory, rules_of, take_inventory
@@ -47,7 +48,10 @@ def inventory(ref: Ref) -> None:
 
 
 def decide(ref: Ref) -> None:
-    """Make the plan and store it, slices included. Raises LossRefused where something would be lost unasked."""
+    """Make the plan and store it, slices or workspaces included. Raises LossRefused where anything is lost unasked.
+
+    What is refused leaves nothing behind: the route, the target and the archive's folder are free for another one.
+    """
     work = open_work(ref)
     if work.migration.planned_at is not None:
         return
@@ -61,15 +65,18 @@ def decide(ref: Ref) -> None:
         refuse_cutover(work.config, work.alias_plan(), same_ids=same_ids)
     if work.loads:
         refuse_strangers(work)
+    is_divided = work.migration.strategy == "rolling"  # then each workspace has its own slices
+    workspaces = divided(work, mapping, found.profile.rows) if is_divided else []
+    plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
+    space.require(plan, found.profile, work.archive_folder, work.config.target.public(), _copied_bytes(work))
     if work.switches:
         work.route()
     work.once("identity", lambda: {"source": retry.call(work.config.retry_budget_s, work.source().identity)})
-    plan = Plan(found.schema, mapping, found.profile.rows, found.fingerprint, found.slices)
-    copied = _copied_bytes(work)
-    space.require(plan, found.profile, work.archive_folder, work.config.target.public(), copied)
     Archive.create(work.archive_folder, found.schema.name, plan.to_json())
-    slices = () if work.migration.strategy == "rolling" else found.slices  # each workspace has its own
-    work.ledger.store_plan(ref.migration, plan.to_json(), slices, ref.token)
+    work.ledger.store_plan(ref.migration, plan.to_json(), () if is_divided else found.slices, ref.token)
+    if is_divided:
+        failpoints.reached("rolling.plan_stored")
+        enter_workspaces(work, workspaces)
 
 
 def _copied_bytes(work: Work) -> int:

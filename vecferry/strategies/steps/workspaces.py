@@ -15,6 +15,7 @@ from vecferry.config import Rolling
 from vecferry.errors import BadOption, DataDiffer, PlanRefused
 from vecferry.grouping import ByField, ByRanges, Discovery, Group, discover, not_carried
 from vecferry.ledger import DEFAULT_WORKSPACE, State, Workspace, key_of
+from vecferry.mapping import Mapping
 from vecferry.model import IDS_ONLY
 from vecferry.stores import registry
 from vecferry.strategies.runner import Ref
@@ -24,7 +25,15 @@ from vecferry.strategies.workspace_list import keep_workspaces
 from vecferry.transfer import handles, progress, retry
 from vecferry.transfer.plan import Plan, cut
 
-__all__ = ["MAX_FORMS", "decide_workspace", "find_workspaces", "forget_copy", "require_rolling"]
+__all__ = [
+    "MAX_FORMS",
+    "decide_workspace",
+    "divided",
+    "enter_workspaces",
+    "find_workspaces",
+    "forget_copy",
+    "require_rolling",
+]
 
 _TRIES = 3
 MAX_FORMS = 50
@@ -44,7 +53,7 @@ def require_rolling(ref: Ref) -> None:
 
 
 def find_workspaces(ref: Ref) -> None:
-    """Count the groups of the source and enter each as a workspace, in the order of work; once.
+    """The workspaces, which are entered with the plan: counted and entered now where a run died in between.
 
     The archive lists them as they are now.
 
@@ -54,26 +63,38 @@ def find_workspaces(ref: Ref) -> None:
     if work.ledger.workspaces(ref.migration):
         keep_workspaces(work)
         return
+    enter_workspaces(work, divided(work, work.plan.mapping, work.plan.rows))
+    keep_workspaces(work)
+    work.release()
+
+
+def divided(work: Work, mapping: Mapping, rows: int) -> list[Workspace]:
+    """Count the groups of the source, of about `rows` records: a workspace each, in the order of work. Enters nothing.
+
+    Raises PlanRefused where nobody could tell them apart in the target or answer their questions, BadOption where one
+    that is to go first is not there, DataDiffer where their sum is not the exact count.
+    """
     rolling = work.rolling
-    progress.begin(ref.migration, "groups", work.plan.rows)
+    progress.begin(work.ref.migration, "groups", rows)
     found = _discovered(work)
-    reason = not_carried([group.condition for group in found.groups], work.plan.mapping)
+    reason = not_carried([group.condition for group in found.groups], mapping)
     if reason:
-        raise PlanRefused(reason, advice=f"group by another field; vecferry abort {ref.migration} ends this migration")
+        raise PlanRefused(reason, advice="nothing was written; start anew, and group by another field: --by FIELD")
     if rolling.approve_by == "each" and len(found.groups) > MAX_FORMS:
         raise PlanRefused(
             f"{len(found.groups):,} workspaces would be {len(found.groups):,} questions",
-            advice=f"give --approve-by wave or once; vecferry abort {ref.migration} ends this migration",
+            advice="nothing was written; start anew with --approve-by wave or once",
         )
-    ordered = _ordered(found.groups, rolling.first)
-    rows = [
+    return [
         Workspace(number, group.key, group.rows, condition=to_plain(group.condition))
-        for number, group in enumerate(ordered, 1)
+        for number, group in enumerate(_ordered(found.groups, rolling.first), 1)
     ]
-    work.ledger.store_workspaces(ref.migration, rows, ref.token)
+
+
+def enter_workspaces(work: Work, found: Sequence[Workspace]) -> None:
+    """Let these be the workspaces of the migration, for good."""
+    work.ledger.store_workspaces(work.ref.migration, found, work.ref.token)
     failpoints.reached("rolling.workspaces_stored")
-    keep_workspaces(work)
-    work.release()
 
 
 def _discovered(work: Work) -> Discovery:
