@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.migrating import Harness
+from tests.support.migrating import Harness, contents, fill, schema
 from tests.support.tenants import groups, held, put, remove, start
+from vecferry import canonical
 from vecferry.archive import Archive, verify
 from vecferry.errors import ArchiveDamaged, BadOption, PlanRefused, Stopped, VecferryError
 from vecferry.ledger import DEFAULT_WORKSPACE, Hold, State, Workspace, workspace_key
@@ -18,6 +19,7 @@ from vecferry.strategies.runner import Ref
 from vecferry.strategies.workspace_list import read_workspaces
 
 A, B = '"a"', '"b"'
+KILLED = -9
 
 
 @pytest.fixture
@@ -299,6 +301,31 @@ def test_the_list_of_workspaces_is_kept_as_they_are(harness: Harness, old: str, 
     ]
     assert not archive.manifest().complete
     assert [damage.kind for damage in verify(archive, deep=True).damages] == ["incomplete"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_and_lost_its_ledger_ends_in_real_engines(harness: Harness, tmp_path: Path) -> None:
+    """Chroma's folder to Qdrant Edge: one workspace has switched, the next was half loaded, and its records changed."""
+    old, new = f"chroma+path://{tmp_path}/chroma/docs", f"qdrant+edge://{tmp_path}/edge/docs"
+    fill(old, [], schema(documents=False))
+    for workspace, size in {"a": 2, "b": 4}.items():
+        for number in range(size):
+            put(old, f"{workspace}{number}", workspace, number)
+    ref = begin(harness, old, new, tmp_path / "archive", wave=1)
+    assert harness.run_until_killed(ref, "load.part_written=kill@2") == KILLED
+    assert held(harness, new).keys() >= {"a0", "b0", "b1"}
+    anew = lose_ledger(harness)
+    remove(old, "b1")
+    put(old, "b2", "b", 22)
+    found = rebuild(anew, tmp_path / "archive")
+    assert (found.migration.state, found.differences) == (State.SWITCHED, [])
+    mine = Ref(anew.ledger.url, ref.migration)
+    anew.run(mine)
+    assert set(groups(anew, ref).values()) == {State.SWITCHED}
+    assert held(anew, new) == {"a0": "a", "a1": "a", "b0": "b", "b2": "b", "b3": "b"}
+    workspaces.roll_back(anew.runner, mine, [], routes.settlement())
+    assert held(anew, old) == held(anew, new)
+    assert {text: canonical.decode(row.payload)["n"] for text, row in contents(old).items()}["b2"] == 22
 
 
 def _epochs(harness: Harness) -> dict[str, int]:
