@@ -98,6 +98,7 @@ ELSEWHERE = {
     "rolling.workspace_completed": "tests/migrations/test_rolling_kill.py",
     "moved.recorded": "tests/migrations/test_rolling_kill.py",
     "moved.loaded": "tests/migrations/test_rolling_kill.py",
+    "moved.brought_recorded": "tests/migrations/test_rolling_kill.py",
     "moved.written_back": "tests/migrations/test_rolling_kill.py",
     "many.opened": "tests/migrations/test_many.py",
     "many.recorded": "tests/migrations/test_many.py",

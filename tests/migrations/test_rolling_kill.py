@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.migrating import Harness, fill, schema
 from vecferry import address, batch, canonical
-from vecferry.ledger import Hold, State, workspace_key
+from vecferry.ledger import Delta, Hold, State, workspace_key
+from vecferry.mapping.ids import uuid5_texts
 from vecferry.model import IdKind
 from vecferry.operations import ending, routes, workspaces
 from vecferry.stores import registry
@@ -141,17 +142,57 @@ def test_s20_a_run_killed_while_it_carries_a_moved_record_is_finished(
 
 
 @pytest.mark.slow
-def test_s20_a_sync_killed_while_it_brings_a_record_back_is_finished(harness: Harness, stores: tuple[str, str]) -> None:
-    """The old store has it once, as the new one has it."""
+@pytest.mark.parametrize("written", [False, True])
+def test_s17_s20_what_was_recorded_for_a_served_workspace_does_not_stop_its_way_back(
+    harness: Harness, stores: tuple[str, str], written: bool
+) -> None:
+    """The record that was on its way arrives first, or stays behind where the new store was written meanwhile."""
+    ref = first_switched(harness, stores)
+    waves.fill_wave(ref, [2])
+    moved(stores[0], "b-1", "a")
+    moved(stores[1], "a-2", "q")
+    assert harness.run_until_killed(ref, "moved.recorded=kill@1") == KILLED
+    if written:
+        moved(stores[1], "b-1", "z")
+    workspaces.roll_back(harness.runner, ref, ["a"], routes.settlement())
+    assert tenants(harness, stores[0])["b-1"] == "a"
+    assert tenants(harness, stores[1])["b-1"] == ("z" if written else "a")
+
+
+def made(url: str, name: str, workspace: str) -> None:
+    """The application makes a record in the new store, under the id that it has for this name there."""
+    text = f'{{"n":9,"vecferry_id":"{name}","workspace_id":"{workspace}"}}'
+    vectors = {"": batch.dense_array(np.random.default_rng(9).normal(size=(1, 8)).astype(np.float32))}
+    place = uuid5_texts([name.encode()]).to_pylist()
+    with registry.open_target(address.parse(url)) as store:
+        store.write(batch.make(place, IdKind.UUID, vectors=vectors, documents=[None], payloads=[text.encode()]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["moved.brought_recorded", "moved.written_back"])
+@pytest.mark.parametrize("syncs", [True, False])
+def test_s20_a_sync_killed_while_it_brings_records_back_is_finished(
+    harness: Harness, stores: tuple[str, str], point: str, syncs: bool
+) -> None:
+    """The old store has each once, as the new one has it, by the next sync or else before the switch."""
     ref = first_switched(harness, stores)
     waves.fill_wave(ref, [2])
     moved(stores[1], "a-1", "b")
-    assert harness.sync_until_killed(ref, "moved.written_back=kill") == KILLED
-    harness.sync(ref)
-    assert tenants(harness, stores[0])["a-1"] == tenants(harness, stores[1])["a-1"] == "b"
+    made(stores[1], "n-1", "b")
+    assert harness.sync_until_killed(ref, f"{point}=kill") == KILLED
+    if syncs:
+        harness.sync(ref)
+        for name in ("a-1", "n-1"):
+            assert tenants(harness, stores[0])[name] == tenants(harness, stores[1])[name] == "b"
     harness.run(ref)
     assert {one.state for one in harness.ledger.workspaces(ref.migration)} == {State.SWITCHED}
     assert tenants(harness, stores[0]) == tenants(harness, stores[1])
+    assert tenants(harness, stores[0])["n-1"] == "b"
+    assert [delta for one in harness.ledger.workspaces(ref.migration) for delta in open_of(harness, one.child)] == []
+
+
+def open_of(harness: Harness, migration_id: str) -> list[Delta]:
+    return harness.ledger.deltas(migration_id, open_only=True)
 
 
 @pytest.mark.slow

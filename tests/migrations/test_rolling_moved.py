@@ -146,4 +146,4 @@ def test_s20_with_follow_a_sync_brings_to_the_old_store_what_moved_in_the_new_on
     assert held(harness, new)["a0"] == held(harness, new)["a5"] == "b"
     found = harness.ledger.fact(child(harness, ref, "b").migration, MOVED_FACT)
     assert found is not None
-    assert (found["followed"], found["conflicts"]) == (1, 1)
+    assert (found["brought"], found["differing"]) == (1, 1)

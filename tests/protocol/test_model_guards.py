@@ -50,8 +50,8 @@ MORE: dict[Guard, tuple[str, tuple[str, ...]]] = {
     Guard.MERGE_UNDER_PAUSE: ("I1", ("approve_late_merge", "s16_merge", "write_lands")),
     Guard.WRITE_WITHIN_PAUSE: ("I2", ("s3_write", "pause_ends", "write_lands", "own_write_lands")),
     Guard.PAUSE_COVERS_MOVERS: ("I1", ("s9_pause", "s19_pass", "change_workspace", "s12_release")),
-    Guard.CARRIED_ACROSS_SIDES: ("I1", ("s12_release", "change_workspace", "s19_pass", "s12_release")),
-    Guard.FOREIGN_ROWS_STAY: ("I1", ("s12_release", "change_workspace", "s9_pause", "s19_pass")),
+    Guard.CARRIED_ACROSS_SIDES: ("I1", ("change_workspace", "s19_pass", "s12_release")),
+    Guard.FOREIGN_ROWS_STAY: ("I1", ("change_workspace", "s9_pause", "s19_pass")),
     Guard.OBSERVED_ROUTE_AT_COMPLETE: ("I6", ("s22_complete",)),
     Guard.DISCARD_WAITS: ("I2", ("s23_discard", "next_run_copies", "own_write_lands")),
 }

@@ -23,13 +23,13 @@ from vecferry.errors import (
 )
 from vecferry.ledger import DEFAULT_WORKSPACE, ENDED, Hold, Ledger, State, Workspace
 from vecferry.strategies import steps
+from vecferry.strategies.across import bring_back, settle_brought, settle_followed
 from vecferry.strategies.blue_green import fill_and_prove
 from vecferry.strategies.cutover import cut_over
 from vecferry.strategies.ending import look
 from vecferry.strategies.forward_again import go_forward_again
 from vecferry.strategies.lease import working
 from vecferry.strategies.moved import MOVED_FACT, moved_words
-from vecferry.strategies.moved_back import carry_to_old, is_to_carry
 from vecferry.strategies.returning import Settlement
 from vecferry.strategies.rollback import merge, rollback, route_only
 from vecferry.strategies.runner import ApprovalForm, LocalRunner, Ref
@@ -92,6 +92,7 @@ def fill_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     """Copy, catch up and validate these workspaces, one after the other."""
 
     def fill(run: LocalRunner, child: Ref) -> None:
+        settle_brought(child)
         with working(child) as held:
             run.run(steps.decide_workspace, held)
             steps.require_same(str(open_work(held).config.target.public()), fill_and_prove(run, held))
@@ -120,6 +121,7 @@ def switch_wave(ref: Ref, numbers: Sequence[int]) -> list[Done]:
     def switch(run: LocalRunner, child: Ref) -> None:
         _require_last(child)
         _end_bulk_loads(child)
+        settle_brought(child)
         cut_over(run, child)
         failpoints.reached("rolling.workspace_switched")
 
@@ -158,7 +160,12 @@ def _end_bulk_loads(child: Ref) -> None:
 
 def roll_back_wave(ref: Ref, numbers: Sequence[int], settlement: Settlement) -> list[Done]:
     """Take these workspaces back; the others stay where they are."""
-    return each(ref, numbers, lambda run, child: rollback(run, child, settlement))
+
+    def roll_back(run: LocalRunner, child: Ref) -> None:
+        settle_followed(child, goes_back=True)
+        rollback(run, child, settlement)
+
+    return each(ref, numbers, roll_back)
 
 
 def lead_back_wave(ref: Ref, numbers: Sequence[int], settlement: Settlement) -> list[Done]:
@@ -168,7 +175,12 @@ def lead_back_wave(ref: Ref, numbers: Sequence[int], settlement: Settlement) -> 
 
 def merge_wave(ref: Ref, numbers: Sequence[int], settlement: Settlement) -> list[Done]:
     """Carry over what the new store had received of workspaces whose routes alone went back."""
-    return each(ref, numbers, lambda run, child: merge(run, child, settlement))
+
+    def merge_one(run: LocalRunner, child: Ref) -> None:
+        settle_followed(child, goes_back=True)
+        merge(run, child, settlement)
+
+    return each(ref, numbers, merge_one)
 
 
 def sync_wave(ref: Ref, numbers: Sequence[int], release: Release) -> list[Done]:
@@ -177,10 +189,8 @@ def sync_wave(ref: Ref, numbers: Sequence[int], release: Release) -> list[Done]:
 
 
 def _synced(run: LocalRunner, child: Ref, release: Release) -> int:
-    carried = 0
-    if is_to_carry(open_work(child)):
-        with working(child, f"target:{open_work(child).config.source.public()}") as held:
-            carried = carry_to_old(held)
+    settle_followed(child)
+    carried = bring_back(child)
     return carried + sync(run, child, release).carried
 
 
@@ -191,6 +201,7 @@ def look_at_wave(ref: Ref, numbers: Sequence[int], side: Side, completing: bool 
     """
     found, runner = list[Late](), LocalRunner(_nobody, _unseen)
     for one in _chosen(ref, numbers):
+        settle_followed(Ref(ref.ledger, one.child))
         with working(Ref(ref.ledger, one.child)) as held:
             if completing:
                 steps.require_completable(held)
