@@ -212,17 +212,22 @@ def test_a_way_back_that_only_a_person_knows_of_is_merged_before_it_ends(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("listed", ["last", "before the switches"])
 def test_when_the_last_group_had_moved_those_that_had_not_stay_in_the_old_store(
-    harness: Harness, old: str, new: str, folder: Path
+    harness: Harness, old: str, new: str, folder: Path, listed: str
 ) -> None:
-    """A workspace that was skipped has a route of its own, beside that of the whole, which leads to the new store."""
+    """A workspace that was skipped has a route of its own, beside that of the whole, also where the list is older."""
     ref = begin(harness, old, new, folder, approve="ask")
     harness.answer = False
     with pytest.raises(Stopped):
         harness.run(ref)
     harness.answer = True
     workspaces.hold(harness.ledger, ref.migration, ["b"], Hold.SKIPPED)
+    manifest = next(folder.glob("*/manifest.json"))
+    earlier = manifest.read_bytes()
     harness.run(ref)
+    if listed != "last":
+        manifest.write_bytes(earlier)
     before = served(harness, "a", "b", "z"), _epochs(harness)
     assert before[0] == {"a": new, "b": old, "z": new}
     anew = lose_ledger(harness)

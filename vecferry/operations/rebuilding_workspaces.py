@@ -6,7 +6,7 @@ and did not go back since, is what the list of workspaces knows, or else the per
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,7 +141,7 @@ def propose(folder: Path, collection: str | None = None, rolled_back: Sequence[s
     for one in found:
         if one.kept is None and one.listed.key in back:
             raise BadOption(f"workspace {one.listed.key} was not about to switch", advice="leave its name out")
-    return Proposal(listed, folder.absolute(), archive.collection, tuple(_pinned(found)))
+    return Proposal(listed, folder.absolute(), archive.collection, tuple(found))
 
 
 def _require_sound(archive: Archive) -> None:
@@ -188,15 +188,6 @@ def _state(one: ListedWorkspace, kept: Kept, is_back: bool) -> State:
     if went_back and one.state is State.ROLLED_BACK:
         return State.ROLLED_BACK
     return State.ROLLED_BACK_UNMERGED if went_back or is_back else State.SWITCHED
-
-
-def _pinned(found: Collection[Found]) -> list[Found]:
-    """Those that did not move, as the switch of the whole collection's route left them."""
-    last = next((one.kept for one in found if one.listed.key == DEFAULT_WORKSPACE), None)
-    if last is None:
-        return list(found)
-    before = last.statement.route_epoch - 1
-    return [replace(one, epoch=max(one.epoch, before)) if one.kept is None else one for one in found]
 
 
 def rebuild(ledger: Ledger, proposal: Proposal) -> Rebuilt:
