@@ -50,6 +50,7 @@ ROLLBACK: Words = ("rollback",)
 ROUTE_ONLY: Words = ("rollback", "--route-only")
 MERGE: Words = ("merge", "--prefer", "old")
 """Where both stores were written it is the old one that has what the application wrote last."""
+FORWARD: Words = ("forward",)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Case:
     def ends(self) -> tuple[Words, ...]:
         """The commands after the kill."""
         return self.then or (self.killed or ("resume",),)
+
+    @property
+    def wanted(self) -> State:
+        """Where it ends."""
+        return State.ROLLED_BACK if self.killed and self.killed != FORWARD else State.SWITCHED
 
     def __str__(self) -> str:
         return f"{self.state}{', ' + self.note if self.note else ''}{f' ({self.killed[0]})' if self.killed else ''}"
@@ -99,6 +105,12 @@ CASES = (
     Case(State.ROLLED_BACK_UNMERGED, "rollback.route_moved", "route alone", ROUTE_ONLY, (), (ROUTE_ONLY, MERGE)),
     Case(State.ROLLED_BACK_UNMERGED, "delta.batch_written", "half merged", MERGE, (ROUTE_ONLY,)),
     Case(State.ROLLED_BACK, "merge.ended", "merged", MERGE, (ROUTE_ONLY,)),
+    Case(State.ROLLED_BACK, "look.ended", "looked at", FORWARD, (ROLLBACK,)),
+    Case(State.CATCHING_UP, "forward.taken", "begun", FORWARD, (ROLLBACK,)),
+    Case(State.CATCHING_UP, "delta.batch_written", "delta half written", FORWARD, (ROLLBACK,)),
+    Case(State.VERIFYING, "validate.concluded", "proven", FORWARD, (ROLLBACK,)),
+    Case(State.SWITCHING, "cutover.switched", "route moved", FORWARD, (ROLLBACK,)),
+    Case(State.SWITCHED, "cutover.ended", "not released", FORWARD, (ROLLBACK,)),
 )
 
 
@@ -351,10 +363,9 @@ def _difference(servers: Servers, application: Application, folder: Path, name: 
     """What is wrong in the end; `""`: nothing."""
     ledger = Ledger.open(folder / "ledger.db")
     migration, serving = ledger.migration(_id(folder)), ledger.ask_route(name)
-    wanted = State.ROLLED_BACK if case.killed else State.SWITCHED
-    if migration.state is not wanted or serving is None:
-        return f"it is {migration.state}, not {wanted}"
-    if (serving.url == migration.target_url) is bool(case.killed):
+    if migration.state is not case.wanted or serving is None:
+        return f"it is {migration.state}, not {case.wanted}"
+    if (serving.url == migration.target_url) is not (case.wanted is State.SWITCHED):
         return f"the route leads to {serving.url}"
     rows, mine = held(servers, application, serving.url)
     if mine != application.model:

@@ -80,9 +80,7 @@ def discard(run: Runner, ref: Ref, accepted: str = "") -> Ended:
         run.run(steps.wait_out_writes, held)
     late = None
     proven = [
-        one.number
-        for one in open_work(ref).ledger.workspaces(ref.migration)
-        if was_proven(Ref(ref.ledger, one.child))
+        one.number for one in open_work(ref).ledger.workspaces(ref.migration) if was_proven(Ref(ref.ledger, one.child))
     ]
     if is_there and proven:
         late = _together(ref, Side.TARGET, run.run(waves.look_at_wave, ref, proven, Side.TARGET))
