@@ -1,4 +1,4 @@
-"""The pictures of docs/prefect.md, made anew: `python -m tests.ui.screenshots docs/images`."""
+"""The pictures of the guides, made anew: `python -m tests.ui.screenshots docs/images`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from deployments.console import complain, say
 from deployments.local_server import ServerError, prefect_server, worker
 from deployments.processes import stopped_by_signals
 from deployments.ui import demo_source
+from tests.stores.chroma.folders import client, create
 from tests.ui.browser import NotOnThePage, browser
 from tests.ui.walk import Person
 from vecferry.ledger import Ledger
 
-__all__ = ["at_the_desk", "main"]
+__all__ = ["TENANTS", "Rolled", "at_the_desk", "main", "roll"]
+
+TENANTS = {"acme": 20, "globex": 30, "initech": 40}
+"""Records of each workspace of the collection that is moved in waves."""
 
 
 @contextmanager
@@ -31,6 +38,45 @@ def at_the_desk(folder: Path, images: Path) -> Iterator[Person]:
         browser(folder / "browser") as page,
     ):
         yield Person(page, server, folder, source, lambda name, height: page.screenshot(images / f"{name}.png", height))
+
+
+class Rolled(NamedTuple):
+    """A migration that was rolled by clicks: its id, what each of its forms said, and the table at its end."""
+
+    migration: str
+    asked: list[str]
+    table: str
+
+
+def roll(person: Person) -> Rolled:
+    """Move three workspaces in waves, and take one back, all by clicks.
+
+    The next question is waited for in the ledger: the page does not say by itself which pause it shows.
+    """
+    ledger = Ledger.open(person.folder / "ledger.db")
+    old = person.folder / "tenants"
+    with client(old) as chroma:
+        docs = create(chroma, "docs", space="cosine")
+        for tenant, size in TENANTS.items():
+            docs.add(
+                ids=[f"{tenant}-{n}" for n in range(size)],
+                embeddings=np.random.default_rng(size).normal(size=(size, 32)).astype(np.float32),
+                metadatas=[{"tenant": tenant, "n": n} for n in range(size)],
+            )
+    person.starts_to_roll(f"chroma+path://{old}/docs", f"qdrant+edge://{person.folder}/served/docs")
+    migration = next(one.id for one in ledger.migrations() if one.strategy == "rolling")
+    asked = [person.opens_the_question("wave")]
+    for number in (2, 3):
+        person.answers()
+        person.browser.until(
+            lambda: True if len(ledger.approvals(migration)) == number else None,  # noqa: B023 - asked at once
+            f"question {number} in the ledger",
+        )
+        asked.append(person.opens_the_next_question())
+    person.answers()
+    table = person.reads_the_workspaces()
+    person.rolls_back_workspaces(migration, "acme")
+    return Rolled(migration, asked, table)
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +102,7 @@ def _take(folder: Path, images: Path) -> None:
         person.reads_the_artifacts()
         (migration,) = Ledger.open(folder / "ledger.db").migrations()
         person.rolls_back(migration.id)
+        roll(person)
     for file in sorted(images.glob("*.png")):
         say(f"{file}: {file.stat().st_size:,} bytes")
 

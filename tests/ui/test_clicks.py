@@ -9,9 +9,10 @@ import pytest
 
 from deployments.automations import FAILED_CHECK, NO_HEARTBEAT
 from deployments.folders import file_digest
-from tests.ui.screenshots import at_the_desk
+from tests.stores.chroma.folders import by_chroma
+from tests.ui.screenshots import TENANTS, at_the_desk, roll
 from tests.ui.walk import Person
-from vecferry.ledger import Ledger, State
+from vecferry.ledger import DEFAULT_WORKSPACE, Ledger, State, workspace_key
 from vecferry.operations import routes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -62,4 +63,33 @@ def test_a_person_approves_a_switch_and_takes_it_back(person: Person, tmp_path: 
 
     pictures = sorted((tmp_path / "images").glob("*.png"))
     assert [one.stem for one in pictures] == sorted(Person.PICTURES)
+    assert all(one.stat().st_size < PICTURE_BYTES for one in pictures)
+
+
+def test_a_person_approves_each_wave_and_takes_one_workspace_back(person: Person, tmp_path: Path) -> None:
+    """Each form names the workspaces of its wave alone; `rollback-workspaces` from its form takes back the one."""
+    ledger = Ledger.open(person.folder / "ledger.db")
+
+    rolled = roll(person)
+
+    waves = [("acme", "globex"), ("initech",), ()]
+    for said, wave in zip(rolled.asked, waves, strict=True):
+        assert f"Switch {max(1, len(wave))} workspaces" in said
+        assert [name for name in TENANTS if f'workspace "{name}"' in said] == list(wave)
+    assert rolled.table.count("SWITCHED") > len(TENANTS)
+    answered = ledger.approvals(rolled.migration)
+    assert [one.answer for one in answered] == ["approved"] * 3
+    states = {one.key: one.state for one in ledger.workspaces(rolled.migration)}
+    kept = {workspace_key(name): State.SWITCHED for name in ("globex", "initech")}
+    assert states == {workspace_key("acme"): State.ROLLED_BACK, DEFAULT_WORKSPACE: State.SWITCHED, **kept}
+    served = {name: ledger.ask_route("docs", workspace_key(name)) for name in TENANTS}
+    assert {name: one.url.partition(":")[0] for name, one in served.items() if one is not None} == {
+        "acme": "chroma+path",
+        "globex": "qdrant+edge",
+        "initech": "qdrant+edge",
+    }
+    (tmp_path / "copies").mkdir()
+    assert len(by_chroma(person.folder / "tenants", "docs", tmp_path / "copies").ids) == sum(TENANTS.values())
+    pictures = sorted((tmp_path / "images").glob("*.png"))
+    assert [one.stem for one in pictures] == sorted(Person.PICTURES_OF_WAVES)
     assert all(one.stat().st_size < PICTURE_BYTES for one in pictures)

@@ -31,6 +31,7 @@ class Person:
     """Somebody in front of the browser. `shoot(name, height)` takes a picture of what they see."""
 
     PICTURES: ClassVar = ("approval", "artifacts", "form", "graph", "plan", "rollback", "verdict")
+    PICTURES_OF_WAVES: ClassVar = ("rollback-workspaces", "wave", "workspaces")
 
     browser: Browser
     server: Server
@@ -48,13 +49,23 @@ class Person:
         self.browser.see("Paused")
         return run
 
-    def opens_the_question(self) -> str:
+    def starts_to_roll(self, source: str, target: str) -> UUID:
+        """The same for a migration of workspaces by their field `tenant`, two in a wave, a question for each wave."""
+        filled = {"source": source, "target": target, "by": "tenant", "wave": 2, "approve_by": "wave"}
+        self._open_form(Link("", "rolling/rolling", filled))
+        self.browser.wait_for("approve_by")
+        run = self._submits()
+        self.browser.see("Paused")
+        return run
+
+    def opens_the_question(self, picture: str | None = "approval") -> str:
         """The form that the paused run shows, as text."""
         self.browser.click("Open menu")
         self.browser.click("Resume", MENU)
         self.browser.wait_for("Provide input to resume")
         self.browser.wait_for("way back")
-        self.shoot("approval", 1300)
+        if picture is not None:
+            self.shoot(picture, 1300)
         return self.browser.text()
 
     def resumes_without_a_choice(self) -> None:
@@ -62,19 +73,28 @@ class Person:
         self.browser.click("Resume")
         self.browser.wait_for("Select")
 
-    def approves(self) -> None:
-        """Choose approve, press Resume, wait until the run has ended; then look at all of it anew."""
+    def answers(self) -> None:
+        """Choose approve, press Resume."""
         self.browser.click("Select", "button")
         self.browser.click("approve", "[role=option]")
         self.browser.click("Resume")
+
+    def opens_the_next_question(self) -> str:
+        """The form of the same run's next pause, as text; the run was answered before."""
+        self.browser.open(self.browser.address())
+        self.browser.see("Paused")
+        return self.opens_the_question(None)
+
+    def approves(self) -> None:
+        """Answer, wait until the run has ended; then look at all of it anew."""
+        self.answers()
         self.browser.see("Completed")
         self._looks_anew()
         self.shoot("graph", 700)
 
     def reads_the_artifacts(self) -> dict[str, str]:
         """Each of the tables that a run leaves, as text, by its name."""
-        self.browser.click("Artifacts", TAB)
-        self.browser.wait_for("summary")
+        self._opens_the_artifacts()
         self.shoot("artifacts", 1100)
         pages, here = {}, self.browser.address()
         for name, until in (("plan", "exact"), ("verdict", "V4")):
@@ -87,6 +107,27 @@ class Person:
             self.browser.open(here)
             self.browser.wait_for("summary")
         return pages
+
+    def reads_the_workspaces(self) -> str:
+        """The table of all workspaces once the run has ended, as text."""
+        self.browser.see("Completed")
+        self._looks_anew()
+        self._opens_the_artifacts()
+        self.browser.click("workspaces", "h3")
+        self.browser.click("", "a[href*='/artifacts/artifact/']", exact=False)
+        self.browser.wait_for("SWITCHED")
+        self.shoot("workspaces", 700)
+        return self.browser.text()
+
+    def rolls_back_workspaces(self, migration: str, *names: str) -> UUID:
+        """Start `rollback-workspaces` from its form for these, and follow it to its end; the run's id."""
+        filled = {"migration_id": migration, "names": list(names)}
+        self._open_form(Link("", "rollback-workspaces/rollback-workspaces", filled))
+        self.browser.wait_for("allow_deletes")
+        self.shoot("rollback-workspaces", 900)
+        run = self._submits()
+        self.browser.see("Completed")
+        return run
 
     def rolls_back(self, migration: str) -> UUID:
         """Start the rollback deployment from its form, and follow it to its end; the run's id."""
@@ -112,6 +153,15 @@ class Person:
         with temporary_settings({PREFECT_API_URL: self.server.api_url}), get_client(sync_client=True) as client:
             self.browser.open(form_url(client, self.server.url, link))
         self.browser.wait_for("Additional Options")
+
+    def _opens_the_artifacts(self) -> None:
+        """Press the tab, once more where nothing came of it: the page takes clicks before it listens to them."""
+        here = self.browser.address()
+        for _ in range(ATTEMPTS):
+            self.browser.click("Artifacts", TAB)
+            if self.browser.leaves(here):
+                break
+        self.browser.wait_for("summary")
 
     def _looks_anew(self) -> None:
         """The graph is scaled to the run as it was when the page was opened."""
