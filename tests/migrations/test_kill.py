@@ -75,6 +75,7 @@ ELSEWHERE = {
     "rollback.route_frozen": "tests/migrations/test_rollback_kill.py",
     "rollback.route_moved": "tests/migrations/test_rollback_kill.py",
     "merge.ended": "tests/migrations/test_rollback_kill.py",
+    "forward.taken": "tests/migrations/kill_every_state.py",
     "rollback.alias_set": "tests/stores/qdrant: needs a server with aliases",
     "backup.listed": "tests/backups/test_set.py",
     "prune.renamed": "tests/backups/test_set.py",

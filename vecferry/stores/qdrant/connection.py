@@ -202,7 +202,7 @@ class Connection:
 
     @cached_property
     def client(self) -> QdrantRemote:
-        """The official client, on the wire in use; without its part that makes embeddings, which costs 30 ms."""
+        """The official client, on the wire in use; without its part for embeddings, which costs most of its making."""
         with self._lock, warnings.catch_warnings():
             # The schema's notes say that a key travels unencrypted.
             warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
