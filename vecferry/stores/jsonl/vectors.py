@@ -16,7 +16,7 @@ import pyarrow as pa
 from vecferry import batch as batches
 from vecferry.model import DType, VectorField, VectorKind
 
-__all__ = ["BadRow", "Shapes", "column", "named", "refuse_unknown"]
+__all__ = ["BadRow", "Shapes", "column", "named"]
 
 Numbers = npt.NDArray[Any]
 _SPARSE = {"indices", "values"}
@@ -41,13 +41,6 @@ def named(vector: Any, known: frozenset[str] = frozenset()) -> Mapping[str, Any]
     if set(vector) == _SPARSE and not known & _SPARSE and all(isinstance(item, list) for item in vector.values()):
         return {"": vector}
     return {name: item for name, item in vector.items() if item is not None}
-
-
-def refuse_unknown(rows: Sequence[Mapping[str, Any]], known: frozenset[str]) -> None:
-    """Raise BadRow for a vector of a name that the collection is not known to have."""
-    for at, row in enumerate(rows):
-        if not row.keys() <= known:
-            raise BadRow(f"{_called(sorted(row.keys() - known)[0])} is not one of the collection", at)
 
 
 class Shapes:
