@@ -22,6 +22,7 @@ from vecferry.config import StoreConfig
 from vecferry.errors import DataDiffer, Stopped, TargetNotEmpty
 from vecferry.ledger import State
 from vecferry.operations import restores
+from vecferry.operations.forward import forward
 from vecferry.strategies import steps
 from vecferry.strategies.runner import Ref
 from vecferry.strategies.snapshots import SnapshotKind, snapshot_of
@@ -211,6 +212,12 @@ def test_qdrant_to_qdrant_by_a_snapshot_that_the_new_server_takes_back_whole(
         assert harness.records(place(other, "docs")).keys() > harness.records(place(server, "docs")).keys()
         harness.rollback(ref)
         assert harness.records(place(other, "docs")) == harness.records(place(server, "docs"))
+        with contextlib.closing(QdrantClient(port=server.rest_port, check_compatibility=False)) as client:
+            client.delete("docs", models.PointIdsList(points=[3]), wait=True)
+        forward(harness.runner, ref)
+        assert harness.route(ref).url == place(other, "docs")
+        assert harness.records(place(other, "docs")) == harness.records(place(server, "docs"))
+        assert len(other.snapshots.recoveries) == 1
 
 
 @pytest.mark.slow
