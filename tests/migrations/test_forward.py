@@ -113,6 +113,7 @@ def test_a_rollback_of_the_route_alone_goes_forward_once_it_is_merged(harness: H
     assert "doc-5000" in contents(docs)
 
 
+@pytest.mark.slow
 def test_what_somebody_wrote_to_the_new_store_stops_it_before_anything_is_changed(harness: Harness, docs: str) -> None:
     """Writes that missed the rollback are named and stay; a merge brings them into the old store: the way is free."""
     ref = harness.migrate(docs, f"{docs}-new", **QUICK)
@@ -270,6 +271,7 @@ def test_two_steps_forward_again_ask_for_both(harness: Harness, docs: str) -> No
     assert len(harness.ledger.approvals(ref.migration)) == asked + 2
 
 
+@pytest.mark.slow
 def test_workspaces_go_forward_by_name_and_the_others_stay(harness: Harness, request: pytest.FixtureRequest) -> None:
     """Two of three went back; one goes forward again, then the other, and every record is where it belongs."""
     old, new = f"memory:///{request.node.name}-old", f"memory:///{request.node.name}-new"

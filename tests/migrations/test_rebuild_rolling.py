@@ -69,6 +69,7 @@ def plain(found: list[Workspace]) -> list[tuple[object, ...]]:
     return [(one.number, one.key, one.rows, one.condition, one.hold, one.child) for one in found]
 
 
+@pytest.mark.slow
 def test_s11_the_way_back_of_each_workspace_works_from_a_ledger_made_of_the_archives(
     harness: Harness, old: str, new: str, folder: Path
 ) -> None:

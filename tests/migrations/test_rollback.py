@@ -146,6 +146,7 @@ def test_s16_one_side_wins_every_conflict_and_the_other_is_archived(harness: Har
     assert list((harness.folder / "home").rglob("conflicts/*.parquet"))
 
 
+@pytest.mark.slow
 def test_s16_a_file_decides_each_conflict(harness: Harness, docs: str, tmp_path: Path) -> None:
     """The first run writes the file and stops; with its decisions the next one goes back."""
     ref = clash(harness, docs)
@@ -159,6 +160,7 @@ def test_s16_a_file_decides_each_conflict(harness: Harness, docs: str, tmp_path:
     assert contents(docs)["doc-7"].payload == b'{"side":"new"}'
 
 
+@pytest.mark.slow
 def test_s5_more_deletes_than_the_brake_lets_through_need_a_word(harness: Harness, docs: str) -> None:
     """Nothing is deleted until a person allows the deletes that were shown."""
     ref = harness.migrate(docs, f"{docs}-new", **(QUICK | {"sync": {"absence_wait_s": 0, "max_deletes": 5}}))
@@ -199,6 +201,7 @@ def test_a_rollback_that_cannot_work_says_why_and_changes_nothing(harness: Harne
     assert harness.released(ref)
 
 
+@pytest.mark.slow
 def test_rolled_back_twice_is_rolled_back_once(harness: Harness, docs: str) -> None:
     """A second rollback moves nothing and gives the figures of the first."""
     ref = harness.migrate(docs, f"{docs}-new", **QUICK)

@@ -34,6 +34,7 @@ def fact(harness: Harness, ref: Ref, key: str, name: str) -> dict[str, Any]:
     return dict(harness.ledger.fact(child(harness, ref, key).migration, name) or {})
 
 
+@pytest.mark.slow
 def test_s20_r10_a_record_made_in_the_new_store_follows_its_workspace_to_the_old_one(
     harness: Harness, old: str, new: str
 ) -> None:
