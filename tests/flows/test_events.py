@@ -16,7 +16,7 @@ from flows import outbox
 from flows.blue_green import blue_green
 from flows.events import send_events
 from tests.flows.helpers import Stores, eventually
-from tests.flows.test_approval import LIMIT_S, answer, meanwhile, paused_run
+from tests.flows.test_approval import LIMIT_S, decide, meanwhile, paused_run
 from vecferry.ledger import Event, Ledger
 from vecferry.ledger.schema import outbox as outbox_table
 
@@ -57,7 +57,7 @@ def test_steps_before_the_question_are_told_before_it(ledger: Ledger, stores: St
     def person(client: SyncPrefectClient) -> None:
         run = paused_run(client)
         waiting.append(ledger.unsent_events())
-        answer(client, run, {"decision": "reject"})
+        decide(client, run, "reject")
 
     with meanwhile(person):
         blue_green(stores.source, stores.target, approve_timeout_s=LIMIT_S, return_state=True)

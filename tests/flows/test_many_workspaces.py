@@ -30,7 +30,7 @@ from qdrant_client import QdrantClient
 from flows import approval
 from flows.rolling import rollback_workspaces, rolling
 from tests.flows.helpers import eventually, flow_run_of
-from tests.flows.test_approval import answer, form_of, meanwhile, paused_run
+from tests.flows.test_approval import decide, form_of, meanwhile, paused_run
 from tests.stores.milvus.raw import folder_client
 from tests.support.qdrant_server import QdrantServer
 from vecferry.ledger import DEFAULT_WORKSPACE, MISSING_WORKSPACE, Ledger, State, workspace_key
@@ -191,7 +191,7 @@ def test_hundreds_of_workspaces_move_under_one_question_and_three_go_back(
                 if any(ledger.approvals(one.id) for one in ledger.migrations() if one.parent is None):
                     run = paused_run(client)
                     forms.append(form_of(client, run, "description"))
-                    assert answer(client, run, {"decision": "approve"}) == 201
+                    decide(client, run, "approve")
                     return
 
         with meanwhile(person), set_at_the_end(ended):
